@@ -1,0 +1,332 @@
+"""`Draft`: a version being written. Nothing of it is visible before its commit, and all of it after.
+
+The order of writing is the safety: packs and parts first, then leaves, then the root, then the version file, which is one
+create-if-absent; the index of blobs last. A crash before the version file leaves garbage that a collection finds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from tableformat.artifact import Artifact, manifest_of
+from tableformat.context import StoreContext
+from tableformat.document import JsonObject, decode_document
+from tableformat.entries import content_of_item, item_of
+from tableformat.errors import ExistsError, InvalidInputError, NotFoundError, UsageError, message
+from tableformat.format.manifest import Manifest, content_of
+from tableformat.log import logger
+from tableformat.rebase import merge_entries, merge_value
+from tableformat.staging import Dedup, Staging
+from tableformat.storage.documents import utc_text
+from tableformat.storage.manifests import iter_series, write_root, write_series
+from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
+from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile
+from tableformat.format.types.nearest import nearest
+from tableformat.table.writer import TableWriter
+
+__all__ = ["Draft", "Report"]
+
+_MISSING: Final[Any] = object()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Report:
+    """What a commit stored."""
+
+    rows: int = 0
+    """Rows of the tables that the draft wrote."""
+    bytes_new: int = 0
+    """Bytes of media and parts that were not in the store before."""
+    bytes_shared: int = 0
+    """Bytes of media that were given and needed no storing, because the store had them."""
+    blobs_new: int = 0
+    """Media and files stored."""
+    blobs_shared: int = 0
+    """Media and files that the store had."""
+    rejected: Mapping[str, tuple[tuple[int, str, str], ...]] = dataclasses.field(default_factory=dict)
+    """By table, the rows that were not stored as given: row, column, reason."""
+
+    def to_json(self) -> JsonObject:
+        """The form in a version file."""
+        value: JsonObject = {name: getattr(self, name) for name in ("rows", "bytes_new", "bytes_shared", "blobs_new", "blobs_shared")}
+        if self.rejected:
+            value["rejected"] = {json.dumps(name): [list(row) for row in rows] for name, rows in self.rejected.items()}
+        return value
+
+
+class Draft:
+    """The next version of an artifact, while it is written. Made by `Store.draft`; belongs to one process.
+
+    As a context manager it commits on a clean exit and discards on an exception. Without `with`, call `commit` or
+    `discard`: an abandoned draft warns and commits nothing.
+    """
+
+    def __init__(
+        self,
+        context: StoreContext,
+        name: str,
+        *,
+        type_: str | None,
+        metadata: Mapping[str, Any] | None,
+        base: VersionFile | None,
+        message_: str,
+        producer: Mapping[str, Any] | None,
+        dedup: Dedup,
+    ) -> None:
+        self._context = context
+        self._name = name
+        self._base = base
+        self._base_manifest = manifest_of(context, base) if base is not None else None
+        self._type = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else "dataset"
+        if not isinstance(self._type, str) or not 1 <= len(self._type) <= 128:
+            raise InvalidInputError(message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(self._type)[:60]))
+        self._metadata = (
+            user_json(metadata, "metadata") if metadata is not None else self._base_manifest.metadata if self._base_manifest else "{}"
+        )
+        self._producer = user_json(producer or {}, "producer")
+        self.message = message_
+        """What the author says about the version; may be set until the commit."""
+        self._items: dict[str, JsonObject] = {}
+        if self._base_manifest is not None:
+            self._items = {item["name"]: item for item in iter_series(context.backend, self._base_manifest.entries)}
+        self._base_items = dict(self._items)
+        self._staging = Staging(context, name, dedup, self._settle_item, self._base_items)
+        self._inputs: dict[tuple[str, str], Input] = {}
+        self._state: Literal["open", "committed", "discarded", "failed"] = "open"
+        self._pid = os.getpid()
+        self.committed: Artifact | None = None
+        """The version that `commit` made or found; None before."""
+        self.created: bool | None = None
+        """Whether the commit made a new version; None before it."""
+        self.report = Report()
+        """What was stored; complete after the commit."""
+
+    # What it holds
+
+    @property
+    def name(self) -> str:
+        """Name of the artifact."""
+        return self._name
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self._items or self._staging.has(name))
+
+    def __iter__(self) -> Any:
+        return iter(sorted({*self._items, *self._staging.names()}))
+
+    def __getitem__(self, name: str) -> Any:
+        """What stands under `name`: an object given to `add`, or a table that was closed. Raises `NotFoundError`."""
+        self._check()
+        found = self._staging.get(name, _MISSING)
+        if found is _MISSING and name in self._items:
+            found = self._staging.open_item(self._items[name])
+        if found is _MISSING:
+            raise NotFoundError(message(f"reading the draft of {self._name!r}", expected="an entry", got=repr(name)[:100], todo=nearest(name, list(self))))
+        return found
+
+    # Adding
+
+    def table(
+        self,
+        name: str,
+        schema: Any = None,
+        key: str | list[str] | tuple[str, ...] | None = None,
+        *,
+        mode: Literal["create", "replace"] = "create",
+        **options: Any,
+    ) -> TableWriter:
+        """A writer of the table `name`; close it, or use it as a context manager, before reading what it wrote.
+
+        `schema` is a `pyarrow.Schema`, a mapping of column to type, or None: inferred from the rows and widened as they
+        arrive. `key` names the column or columns whose values are unique. `mode="replace"` writes over an entry of that
+        name. `options` are those of `TableWriter`: `unique`, `new_columns`, `on_error`, `max_errors`, `check`, `uris`,
+        `part_rows`. Raises `ExistsError` where the name is taken.
+        """
+        self._check()
+        if mode not in ("create", "replace"):
+            raise InvalidInputError(message(f"opening table {name!r}", expected="mode 'create' or 'replace'", got=repr(mode)[:40]))
+        name = self._claim(name, replace=mode == "replace")
+        keys = [key] if isinstance(key, str) else list(key or ())
+        return self._staging.table(name, schema, keys, options)
+
+    def add(self, obj: Any, name: str, *, replace: bool = False) -> Any:
+        """Store `obj` under `name`, with what it depends on, and return it.
+
+        Takes data frames, Arrow tables and streams, `Table`s, media, `Classes`, and paths of files. Raises `ExistsError`
+        where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind.
+        """
+        self._check()
+        name = self._claim(name, replace=replace)
+        self._staging.add(obj, name)
+        return obj
+
+    def remove(self, name: str) -> None:
+        """Leave `name` out of the version; raises `NotFoundError` where it is not in the draft."""
+        self._check()
+        name = entry_name(name)
+        if name not in self:
+            raise NotFoundError(message(f"removing from the draft of {self._name!r}", expected="an entry", got=repr(name), todo=nearest(name, list(self))))
+        self._staging.drop(name)
+        self._items.pop(name, None)
+
+    def use(self, source: Artifact | str) -> Artifact:
+        """Record a version as an input of this one; a text is resolved in this store (`name`, `name:v3`, `name:alias`)."""
+        self._check()
+        alias = None
+        if isinstance(source, str):
+            name, selector = parse_selection(source)
+            alias = selector.alias or ("latest" if selector.slot is None and selector.digest is None else None)
+            artifact = Artifact.select(self._context, name, selector)
+        else:
+            artifact = source
+        self._record(Input(artifact.input_name(self._context.root), artifact.digest, artifact.slot, alias))
+        return artifact
+
+    def _record(self, source: Input) -> None:
+        self._inputs.setdefault((source.artifact, source.digest), source)
+
+    def _claim(self, name: str, *, replace: bool) -> str:
+        name = check_entry_name(entry_name(name))
+        same = next((other for other in [*self._items, *self._staging.names()] if folded(other) == folded(name)), None)
+        if same is not None and same != name:
+            raise ExistsError(message(f"adding {name!r} to the draft of {self._name!r}", expected="a name that differs by more than case", got=f"{same!r} is there"))
+        if same is not None:
+            if not replace:
+                raise ExistsError(
+                    message(f"adding {name!r} to the draft of {self._name!r}", expected="a free name", got="an entry of that name",
+                            todo="pass replace=True to add(), or mode='replace' to table(); to add rows to a table, read it and write it again")
+                )  # fmt: skip
+            self._staging.drop(name)
+            self._items.pop(name, None)
+        return name
+
+    def _settle_item(self, name: str, kind: str, content: str, fields: JsonObject) -> None:
+        """Staging has made an entry."""
+        self._items[name] = item_of(name, kind, content, fields)
+
+    # The end
+
+    def commit(self, message: str | None = None) -> Artifact:  # noqa: A002 - reads well where it is called
+        """Publish the draft as the next version and return it; open tables are closed first.
+
+        A draft whose content equals the newest version makes no new one: that version is returned, and `created` is false.
+        A draft with a base that lost a race is merged with what was committed meanwhile, entry by entry. Raises
+        `ConflictError` where both changed the same entry, `CommitStateUnknownError` where no answer can be had; nothing is
+        deleted then. Called again, it returns the same version.
+        """
+        if self._state == "committed" and self.committed is not None:
+            return self.committed
+        self._check()
+        if message is not None:
+            self.message = message
+        self._context.ensure()
+        self._state = "failed"  # until the end is reached: a draft fails once and stays failed
+        self._staging.settle()
+        for source in self._staging.inputs():
+            self._record(source)
+        self.report = Report(**self._staging.counts(), rejected=self._staging.rejected())
+        manifest = self._manifest(self._type, self._metadata, self._items)
+        self._staging.session.check_deadline()
+        outcome = self._context.versions(self._name).commit(self._body(manifest), self._rebase)
+        self._state, self.created = "committed", outcome.created
+        self._staging.published(outcome.created)
+        self.committed = Artifact(self._context, self._name, outcome.version)
+        if not outcome.created:
+            logger.info("%s: nothing new, the newest version is v%d", self._name, outcome.version.slot)
+        elif self._base is None and outcome.lost:
+            logger.info("%s: committed as v%d; other writers committed meanwhile, and this version replaces theirs", self._name, outcome.version.slot)
+        return self.committed
+
+    def discard(self) -> None:
+        """Drop the draft. What was stored stays as garbage for a collection. May be called twice."""
+        if self._state in ("open", "failed"):
+            self._state = "discarded"
+            self._staging.abort()
+
+    def _manifest(self, type_: str, metadata: str, items: Mapping[str, JsonObject]) -> Manifest:
+        named = [items[name] for name in sorted(items)]
+        content = content_of(type_, metadata, [(item["name"], item["kind"], content_of_item(item)) for item in named])
+        return Manifest(type_, metadata, content, write_series(self._context.backend, named))
+
+    def _body(self, manifest: Manifest) -> VersionFile:
+        digest, data = write_root(self._context.backend, manifest)
+        return VersionFile(
+            root=digest,
+            root_size=len(data),
+            time=utc_text(datetime.now(UTC)),
+            base=self._base.root if self._base is not None else None,
+            message=self.message,
+            producer=self._producer,
+            inputs=tuple(self._inputs.values()),
+            inline=decode_document(data, "manifest") if len(data) <= MAX_INLINE_BYTES else None,
+            report=self.report.to_json(),
+        )
+
+    def _rebase(self, body: VersionFile, head: Slot | None) -> VersionFile | None:
+        """What to commit after `head`: the body as it is, merged, or nothing where it would be the same again."""
+        if head is None or isinstance(head, Tombstone):
+            return body
+        ours = manifest_of(self._context, body)
+        theirs = manifest_of(self._context, head)
+        if self._base is None or self._base_manifest is None or head.root == self._base.root:
+            return None if ours.content == theirs.content else body
+        doing = f"committing the draft of {self._name!r} after v{head.slot}"
+        their_items = {item["name"]: item for item in iter_series(self._context.backend, theirs.entries)}
+        merged = self._manifest(
+            merge_value(self._base_manifest.type, self._type, theirs.type, "the type", doing),
+            merge_value(self._base_manifest.metadata, self._metadata, theirs.metadata, "metadata", doing),
+            merge_entries(self._base_items, self._items, their_items, doing),
+        )
+        return None if merged.content == theirs.content else self._body(merged)
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise UsageError(message(f"using the draft of {self._name!r}", expected="the process that made it", got="a fork of it", todo="draft in one process"))
+        if self._state != "open":
+            raise UsageError(message(f"using the draft of {self._name!r}", expected="an open draft", got=f"one that is {self._state}", todo="make a new one with store.draft()"))
+
+    def __enter__(self) -> Self:
+        self._check()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None and self._state == "open":
+            self.commit()
+        elif kind is not None:
+            self.discard()
+
+    def __reduce__(self) -> Any:
+        raise UsageError(message(f"pickling the draft of {self._name!r}", expected="one process", todo="pass rows to the process that holds it"))
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", "discarded") == "open" and self._pid == os.getpid():
+            warnings.warn(f"the draft of {self._name!r} was neither committed nor discarded; nothing of it is visible", ResourceWarning, stacklevel=1)
+            self._staging.abort()
+
+    def __repr__(self) -> str:
+        return f"<Draft of {self._name!r}, {self._state}: {len(list(self))} entries>"
+
+
+def user_json(value: Mapping[str, Any], what: str) -> str:
+    """A mapping of the user's as JSON text, keys sorted; raises `InvalidInputError` for what JSON cannot hold."""
+    try:
+        text = json.dumps(dict(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(message(f"storing {what}", expected="a mapping of text to JSON values", got=str(error)[:200])) from error
+    if json.loads(text).keys() != {str(key) for key in value}:
+        raise InvalidInputError(message(f"storing {what}", expected="keys of text that differ", got=repr(list(value))[:200]))
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """numpy and torch scalars as the numbers they are."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not a JSON value")

@@ -1,0 +1,110 @@
+"""Entries of a manifest that are not tables: class sets, single media, files. Their items, and the objects behind them.
+
+An item is what stands in the manifest's series: `name`, `key` (the name again), `kind`, `content` (its share of the content
+digest) and the fields of its kind (spec/manifest.md, "Entries").
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import pyarrow as pa
+
+from tableformat.digest import digest_of, tree_digest
+from tableformat.document import JsonObject, encode_document
+from tableformat.errors import CorruptError, FormatError, message
+from tableformat.format.media.classes import Classes
+from tableformat.format.schema import Schema
+from tableformat.format.storage_json import from_storage_json, to_storage_json
+from tableformat.format.value_digest import value_digest
+
+__all__ = ["INLINE_DOCUMENT_BYTES", "classes_fields", "content_of_item", "file_fields", "item_of", "media_fields", "media_row", "place_of", "read_classes"]
+
+INLINE_DOCUMENT_BYTES: Final = 16 << 10
+"""Longest class set that stands in its entry; longer ones are blobs."""
+
+ReadPlace = Callable[[Mapping[str, Any]], bytes]
+"""Reads the bytes at a place: `uri`, `offset`, `size`."""
+
+
+def item_of(name: str, kind: str, content: str, fields: JsonObject) -> JsonObject:
+    """An item of the series of entries."""
+    return {**fields, "content": content, "key": name, "kind": kind, "name": name}
+
+
+def content_of_item(item: JsonObject) -> str:
+    """The content digest of an entry; of a kind without one, the digest of its canonical JSON."""
+    content = item.get("content")
+    return content if isinstance(content, str) else digest_of(encode_document(item))
+
+
+def classes_fields(classes: Classes, place: JsonObject | None) -> JsonObject:
+    """The fields of a class set; `place` says where its document lies if it is too long to stand inline."""
+    data = classes.encode()
+    fields: JsonObject = {"digest": classes.digest, "size": len(data)}
+    if place is None:
+        fields["document"] = classes.to_json()
+    else:
+        fields["place"] = place
+    return fields
+
+
+def read_classes(item: JsonObject, read: ReadPlace, path: str) -> Classes:
+    """The class set of an entry, compared with its digest."""
+    place = item.get("place")
+    classes = Classes.from_json(item["document"], path) if "document" in item else Classes.decode(read(_place(place, path)), path)
+    if classes.digest != item.get("digest"):
+        raise CorruptError(message("reading a class set", path=path, expected=item.get("digest"), got=classes.digest))
+    return classes
+
+
+def file_fields(digest: str, size: int, content_type: str, file_name: str | None, place: JsonObject) -> JsonObject:
+    """The fields of a file that was copied in."""
+    return {"content_type": content_type, "digest": digest, "file_name": file_name, "place": place, "size": size}
+
+
+def media_fields(kind: str, schema: Schema, row: list[pa.Array]) -> tuple[str, JsonObject]:
+    """The content digest and fields of one media object: a row of one, its cell in the first column, its annotations in the others."""
+    values = {column.name: to_storage_json(array.to_pylist()[0], array.type) for column, array in zip(schema.columns, row, strict=True)}
+    content = tree_digest("media", [kind, *(f"{column.name} {value_digest(array)}" for column, array in zip(schema.columns, row, strict=True))])
+    fields = {"media": kind, "row": json.dumps(values, sort_keys=True, separators=(",", ":")), "schema": schema.to_json()}
+    return content, fields
+
+
+def media_row(item: JsonObject, path: str) -> tuple[Schema, list[pa.Array]]:
+    """The schema and the arrays of length one that `media_fields` was given."""
+    schema = Schema.from_json(item.get("schema"))
+    try:
+        values = json.loads(item["row"])
+        if not isinstance(values, dict):
+            raise TypeError("not an object")
+        arrays = []
+        for column in schema.columns:
+            type_ = column.type.storage()
+            arrays.append(pa.array([from_storage_json(values[column.name], type_, path)], type_))
+    except (KeyError, TypeError, ValueError, pa.ArrowException, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(message("reading a media entry", path=path, expected="a row of its schema", got=f"{error!r}"[:200])) from error
+    return schema, arrays
+
+
+def _place(place: object, path: str) -> Mapping[str, Any]:
+    if not isinstance(place, dict) or not isinstance(place.get("uri"), str):
+        raise FormatError(message("reading an entry", path=path, expected="a place with a uri", got=repr(place)[:100]))
+    return place
+
+
+def place_of(item: JsonObject, path: str) -> Mapping[str, Any]:
+    """Where the bytes of a file entry lie; raises `FormatError` where that is not said."""
+    return _place(item.get("place"), path)
+
+
+def file_cell(item: JsonObject, path: str) -> JsonObject:
+    """The fields of the cell that a file entry is read through."""
+    place = place_of(item, path)
+    checksum = f"SHA-256:{str(item.get('digest', '')).removeprefix('sha256:')}"
+    file = {"uri": place["uri"], "offset": place.get("offset"), "size": item.get("size"), "content_type": item.get("content_type"), "checksum": checksum}
+    return {"file": file, "name": item.get("file_name"), "format": None}

@@ -1,0 +1,333 @@
+"""Manifests: the documents that say what one version holds. Values only; the storage floor reads and writes them.
+
+The *root* is canonical JSON, and its SHA-256 is the version digest. It names every byte the version reaches, by digest:
+parts, packs, single blobs, files. It holds no slot, parent, commit id, time or message, so equal contents are one root.
+The *content digest* in it covers what a reader sees and nothing of how it is stored (spec/digests.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from tableformat.digest import check_digest, digest_of, hex_of, is_digest, tree_digest
+from tableformat.document import JsonObject, decode_document, encode_document
+from tableformat.errors import FormatError, UnsupportedError, message
+from tableformat.format.part import Layout
+from tableformat.format.schema import Schema
+from tableformat.format.series import Series
+
+__all__ = ["FORMAT", "KNOWN_FEATURES", "RESERVED_KINDS", "Manifest", "Part", "PartFile", "Requires", "TableEntry", "check_requires", "hex_part"]
+
+FORMAT: Final = 1
+"""The version of the format that this library writes, and the newest that it reads."""
+KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
+"""Features beyond version 1 that this library reads and writes. `deletions`, `column-files` and others are reserved."""
+RESERVED_KINDS: Final = frozenset({"view", "query", "selection"})
+"""Kinds of entry that will come; nothing may use these words meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requires:
+    """Features that a reader, or a writer, must know to open a document."""
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+    def to_json(self) -> JsonObject:
+        return {"read": sorted(self.read), "write": sorted(self.write)}
+
+    @classmethod
+    def from_json(cls, value: object, path: str) -> Requires:
+        lists = [value.get(name, []) for name in ("read", "write")] if isinstance(value, dict) else [None]
+        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
+            raise FormatError(message("reading required features", path=path, expected="lists of names", got=repr(value)[:100]))
+        return cls(*(tuple(names) for names in lists))
+
+
+def check_requires(format_: object, requires: Requires, path: str, *, writing: bool = False) -> None:
+    """Raise `UnsupportedError` by name where a document needs a newer format, or a feature that is not known here."""
+    todo = "upgrade tableformat"
+    if not isinstance(format_, int) or isinstance(format_, bool) or format_ < 1:
+        raise FormatError(message("reading a document", path=path, expected="a format version", got=repr(format_)[:60]))
+    if format_ > FORMAT:
+        raise UnsupportedError(message("reading a document", path=path, expected=f"format {FORMAT} or older", got=f"format {format_}", todo=todo))
+    wanted = set(requires.read) | (set(requires.write) if writing else set())
+    if missing := sorted(wanted - KNOWN_FEATURES):
+        verb = "writing after" if writing else "reading"
+        raise UnsupportedError(message(f"{verb} a document", path=path, expected="known features", got=f"required {', '.join(missing)}", todo=todo))
+
+
+def hex_part(digest: str) -> str:
+    """The 64 hex digits of a `sha256:` digest."""
+    return digest.removeprefix("sha256:")
+
+
+@dataclass(frozen=True, slots=True)
+class PartFile:
+    """One Parquet file of a part."""
+
+    digest: str
+    """SHA-256 of the file, which is `data/<hex>.parquet`."""
+    size: int
+    """Its bytes."""
+    footer_size: int
+    """Bytes from the first of the footer to the end of the file."""
+    footer_digest: str
+    """Their SHA-256."""
+    columns: tuple[int, ...] | None = None
+    """Ids of the columns it holds; None means all of the table."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies under the root."""
+        return f"data/{hex_part(self.digest)}.parquet"
+
+    def to_json(self) -> JsonObject:
+        return {
+            "columns": None if self.columns is None else list(self.columns),
+            "digest": self.digest,
+            "footer": {"digest": self.footer_digest, "size": self.footer_size},
+            "size": self.size,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A horizontal slice of a table: one item of the series of its parts."""
+
+    rows: int
+    """Stored rows."""
+    bytes: int
+    """Decoded bytes when it was written."""
+    files: tuple[PartFile, ...]
+    """One file with all columns, or several of equal length with some columns each."""
+    values: Mapping[str, str]
+    """Value digest of each column, by column id as text."""
+    stats: Mapping[str, JsonObject] = field(default_factory=dict)
+    """`min`, `max` (texts) and `nulls` of a column, by column id as text: conservative for the visible rows."""
+    deletions: JsonObject | None = None
+    """The file of deleted row numbers beside it, or None."""
+
+    @property
+    def key(self) -> str:
+        """What leaves are cut by: the digest of the first file."""
+        return self.files[0].digest
+
+    def to_json(self) -> JsonObject:
+        return {
+            "bytes": self.bytes,
+            "deletions": self.deletions,
+            "files": [file.to_json() for file in self.files],
+            "key": self.key,
+            "rows": self.rows,
+            "stats": {name: dict(stat) for name, stat in self.stats.items()},
+            "values": dict(self.values),
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject, path: str) -> Part:
+        doing = "reading a part in a manifest"
+        try:
+            files = tuple(
+                PartFile(
+                    check_digest(item["digest"], doing),
+                    _size(item["size"]),
+                    _size(item["footer"]["size"]),
+                    check_digest(item["footer"]["digest"], doing),
+                    None if item["columns"] is None else tuple(_size(x) for x in item["columns"]),
+                )
+                for item in value["files"]
+            )
+            part = cls(_size(value["rows"]), _size(value["bytes"]), files, value["values"], value["stats"], value["deletions"])
+            if not files or any(file.footer_size > file.size for file in files):
+                raise ValueError("no files, or a footer longer than its file")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise FormatError(message(doing, path=path, got=f"a malformed part: {error!r}")) from error
+        if part.deletions is not None:
+            raise UnsupportedError(message(doing, path=path, got="a part with deletions", todo="upgrade tableformat"))
+        if len(files) > 1 or files[0].columns is not None:
+            raise UnsupportedError(message(doing, path=path, got="a part of several files", todo="upgrade tableformat"))
+        return part
+
+
+def _size(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+_TABLE_FIELDS: Final = frozenset(
+    {"kind", "name", "key", "rows", "schema", "layout", "table_key", "sorted", "unique", "key_digest", "columns", "parts", "objects", "plain", "requires"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TableEntry:
+    """A table as the manifest holds it."""
+
+    rows: int
+    schema: Schema
+    layout: Layout
+    table_key: tuple[str, ...] = ()
+    """Names of the key's columns, in order; empty without a key."""
+    sorted: bool = False
+    """Whether the rows stand in strictly ascending order of the key."""
+    unique: bool = True
+    """Whether the key was proven unique."""
+    columns: Mapping[str, JsonObject] = field(default_factory=dict)
+    """By column id as text: `digest` of all its values, and `link`, the chain over the full blocks (spec/digests.md)."""
+    parts: Series = Series(0)
+    objects: Series = Series(0)
+    """Packs and single blobs that its cells point at."""
+    plain: bool = True
+    """Whether any engine may read the list of its parts as it is."""
+    requires: Requires = Requires()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of later versions, carried."""
+
+    @classmethod
+    def empty(cls) -> TableEntry:
+        """The entry of a table without columns or rows."""
+        return cls(0, Schema(), Layout(256, 1))
+
+    @property
+    def content(self) -> str:
+        """The content digest of the table: its schema without ids, its key, and the values of its columns."""
+        shape = self.schema.to_json()
+        columns = [self.columns[str(column.id)]["digest"] for column in self.schema.columns]
+        return tree_digest("table", [digest_of(encode_document(_without_ids(shape))), *self.table_key, str(self.rows), *columns])
+
+    @property
+    def key_digest(self) -> str | None:
+        """The digest of the key sequence: two tables with the same one are aligned row by row. None without a key."""
+        if not self.table_key:
+            return None
+        return tree_digest("key", [self.columns[str(self.schema[name].id)]["digest"] for name in self.table_key])
+
+    def to_json(self) -> JsonObject:
+        return {
+            **self.extra,
+            "columns": {name: dict(value) for name, value in self.columns.items()},
+            "key_digest": self.key_digest,
+            "kind": "table",
+            "layout": self.layout.to_json(),
+            "objects": self.objects.to_json(),
+            "parts": self.parts.to_json(),
+            "plain": self.plain,
+            "requires": self.requires.to_json(),
+            "rows": self.rows,
+            "schema": self.schema.to_json(),
+            "sorted": self.sorted,
+            "table_key": list(self.table_key),
+            "unique": self.unique,
+        }
+
+    @classmethod
+    def from_json(cls, value: JsonObject, path: str) -> TableEntry:
+        """Read the entry; unknown required features are refused by name, unknown fields kept."""
+        requires = Requires.from_json(value.get("requires", {}), path)
+        check_requires(FORMAT, requires, path)
+        try:
+            entry = cls(
+                rows=_size(value["rows"]),
+                schema=Schema.from_json(value["schema"]),
+                layout=Layout.from_json(value["layout"], path),
+                table_key=tuple(str(name) for name in value["table_key"]),
+                sorted=bool(value["sorted"]),
+                unique=bool(value["unique"]),
+                columns=value["columns"],
+                parts=Series.from_json(value["parts"], path),
+                objects=Series.from_json(value["objects"], path),
+                plain=bool(value["plain"]),
+                requires=requires,
+                extra={name: item for name, item in value.items() if name not in _TABLE_FIELDS},
+            )
+            names = {column.name for column in entry.schema.columns}
+            if not set(entry.table_key) <= names or not all(
+                is_digest(entry.columns[str(column.id)]["digest"]) for column in entry.schema.columns
+            ):
+                raise ValueError("the key or the digests of the columns do not fit the schema")
+        except (KeyError, TypeError, ValueError) as error:
+            if isinstance(error, FormatError):
+                raise
+            raise FormatError(message("reading a table's entry", path=path, got=f"a malformed entry: {error!r}")) from error
+        return entry
+
+
+def _without_ids(value: Any) -> Any:
+    """A schema's JSON without field ids: they are history, and content is not."""
+    if isinstance(value, dict):
+        return {name: _without_ids(item) for name, item in value.items() if name not in ("id", "generation")}
+    if isinstance(value, list):
+        return [_without_ids(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The root document of one version."""
+
+    type: str
+    """What the artifact is for, in the user's word: `dataset`, `model`, `predictions` …"""
+    metadata: str
+    """The user's metadata: the text of a JSON object."""
+    content: str
+    """The content digest of the version."""
+    entries: Series
+    """What it holds; each item has `name`, `kind`, and `key`, which is the name."""
+    requires: Requires = Requires()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """The canonical bytes, whose SHA-256 is the version digest."""
+        return encode_document(
+            {
+                **self.extra,
+                "content": self.content,
+                "entries": self.entries.to_json(),
+                "format": FORMAT,
+                "kind": "manifest",
+                "metadata": self.metadata,
+                "requires": self.requires.to_json(),
+                "type": self.type,
+            }
+        )
+
+    @classmethod
+    def decode(cls, data: bytes, path: str) -> Manifest:
+        """Read a root; raises `FormatError`, or `UnsupportedError` for what a newer library wrote."""
+        return cls.from_json(decode_document(data, path, canonical=True), path)
+
+    @classmethod
+    def from_json(cls, value: JsonObject, path: str) -> Manifest:
+        """Read a root that is already parsed, as version files hold it inline."""
+        doing = "reading a manifest"
+        if value.get("kind") != "manifest":
+            raise FormatError(message(doing, path=path, expected="kind manifest", got=repr(value.get("kind"))[:60]))
+        requires = Requires.from_json(value.get("requires"), path)
+        check_requires(value.get("format"), requires, path)
+        if not isinstance(value.get("type"), str) or not isinstance(value.get("metadata"), str):
+            raise FormatError(message(doing, path=path, expected="texts as type and metadata"))
+        known = {"content", "entries", "format", "kind", "metadata", "requires", "type"}
+        return cls(
+            value["type"],
+            value["metadata"],
+            check_digest(value.get("content"), doing),
+            Series.from_json(value.get("entries"), path),
+            requires,
+            {name: item for name, item in value.items() if name not in known},
+        )
+
+    def with_entries(self, entries: Series) -> Manifest:
+        """The same manifest with other entries."""
+        return replace(self, entries=entries)
+
+
+def content_of(type_: str, metadata: str, entries: Sequence[tuple[str, str, str]]) -> str:
+    """The content digest of a version from (name, kind, content digest) of its entries, in any order."""
+    lines = [type_, hex_of(metadata.encode("utf-8"))]
+    for name, kind, content in sorted(entries):
+        lines += [hex_of(name.encode("utf-8")), kind, content]
+    return tree_digest("version", lines)

@@ -1,0 +1,356 @@
+"""What a draft is writing: open tables, media and files that wait for the name of their pack, class sets.
+
+Objects become entries in two steps. Their bytes are stored when they are added; the entry, which says where the bytes lie,
+is made by `settle`, when every pack has its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+
+from tableformat.artifact import manifest_of, open_item
+from tableformat.context import StoreContext
+from tableformat.digest import PREFIX
+from tableformat.document import JsonObject
+from tableformat.entries import INLINE_DOCUMENT_BYTES, classes_fields, file_fields, media_fields
+from tableformat.errors import InvalidInputError, UsageError, message
+from tableformat.format.manifest import Part, TableEntry
+from tableformat.format.media import Classes, File, Media
+from tableformat.format.schema import Schema
+from tableformat.format.types import ClassType, MediaType, walk
+from tableformat.storage.blobs import BlobReport, BlobWriter, Placed
+from tableformat.storage.manifests import find_item, iter_series, write_series
+from tableformat.storage.sessions import WriterSession
+from tableformat.storage.versions import Input
+from tableformat.table.build import build_columns
+from tableformat.table.inference import TableInference
+from tableformat.table.media_placer import MediaPlacer
+from tableformat.table.sources import is_rows
+from tableformat.table.table import Table
+from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
+
+__all__ = ["Dedup", "Staging"]
+
+Dedup = Literal["store", "artifact", "none"]
+Settle = Callable[[str, str, str, JsonObject], None]
+"""Takes an entry that is complete: name, kind, content digest, fields."""
+_CLASSES_FOLDER: Final = "classes/"
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitingBlob:
+    """An object whose bytes are stored and whose place is known when the pack has a name."""
+
+    placed: Placed
+    make: Callable[[JsonObject], tuple[str, str, JsonObject]]
+    """From its place to kind, content digest and fields."""
+
+
+@dataclass(frozen=True, slots=True)
+class _WaitingMedia:
+    kind: str
+    schema: Schema
+    row: list[pa.Array]
+    placer: MediaPlacer
+
+
+class Staging:
+    """The writing side of one draft. `settle` is called once; `abort` any number of times."""
+
+    def __init__(
+        self, context: StoreContext, artifact: str, dedup: Dedup, settle: Settle, base_items: Mapping[str, JsonObject]
+    ) -> None:
+        self._context, self._artifact, self._dedup, self._settle_entry = context, artifact, dedup, settle
+        self._base_items = base_items
+        self._newest_items: Callable[[str], JsonObject | None] | None = None
+        self.session = WriterSession(context.backend, artifact, context.ensure)
+        self._blobs: BlobWriter | None = None
+        self._blob_report = BlobReport()
+        self._writers: dict[str, TableWriter] = {}
+        self._waiting: dict[str, _WaitingBlob | _WaitingMedia] = {}
+        self._given: dict[str, Any] = {}
+        self._tables: dict[str, JsonObject] = {}
+        self._written: dict[str, WrittenTable] = {}
+        self._part_bytes: dict[str, int] = {}
+        self._classes: dict[str, Classes] = {}
+        self._named_classes: dict[str, str] = {}  # digest by name of entry
+        self._sources: dict[tuple[str, str], Input] = {}
+
+    # What it holds
+
+    def names(self) -> Iterator[str]:
+        """The names of everything staged."""
+        yield from {*self._writers, *self._waiting, *self._tables}
+
+    def has(self, name: str) -> bool:
+        """Whether something is staged under `name`."""
+        return name in self._writers or name in self._waiting or name in self._tables
+
+    def get(self, name: str, default: Any) -> Any:
+        """The object given under `name`, or the table that was closed; `UsageError` for one that is open."""
+        if name in self._given:
+            return self._given[name]
+        if name in self._tables:
+            return self.open_item({**self._tables[name], "kind": "table", "name": name})
+        if name in self._writers:
+            raise UsageError(message(f"reading table {name!r} of a draft", expected="a closed table", got="one that is being written", todo="close its writer first"))
+        return default
+
+    def open_item(self, item: JsonObject) -> Any:
+        """The object behind an entry."""
+        return open_item(self._context, item, f"{self._context.root}#{self._artifact} (draft)/{item['name']}", self._classes.get)
+
+    def drop(self, name: str) -> None:
+        """Forget what is staged under `name`; its bytes stay as garbage."""
+        writer = self._writers.pop(name, None)
+        if writer is not None:
+            writer.abort()
+        for staged in (self._waiting, self._given, self._tables, self._written, self._part_bytes):
+            staged.pop(name, None)  # type: ignore[attr-defined]  # five dicts of different values
+        self._named_classes.pop(name, None)
+
+    def inputs(self) -> Iterable[Input]:
+        """The versions that entries were copied from, or whose media were."""
+        return self._sources.values()
+
+    # Blobs
+
+    def blobs(self) -> BlobWriter:
+        """The writer that everything in the draft shares; the first call begins the session."""
+        if self._blobs is None:
+            self.session.begin()
+            self._blobs = BlobWriter(self._context.backend, dedup=self._dedup, within=self._files_of_base())
+        return self._blobs
+
+    def _files_of_base(self) -> list[str]:
+        """The packs and blobs of the version the draft was made from: where `dedup="artifact"` looks."""
+        if self._dedup != "artifact":
+            return []
+        found = set()
+        for item in self._base_items.values():
+            if item.get("kind") == "table":
+                found |= {one["key"] for one in iter_series(self._context.backend, TableEntry.from_json(item, item["name"]).objects)}
+        return sorted(found)
+
+    def _placer(self, check: Any = "header") -> MediaPlacer:
+        return MediaPlacer(self.blobs, self._context.root, classes=self._classes, open_url=self._context.open_url, check=check)
+
+    # Tables
+
+    def table(self, name: str, schema: Any, key: list[str], options: dict[str, Any]) -> TableWriter:
+        """A writer of the table `name`. Ids of columns, layout and key come from the version before, where there is one."""
+        check = options.pop("check", "header")
+        try:
+            settings = TableOptions(**options)
+        except TypeError as error:
+            raise InvalidInputError(message(f"opening table {name!r}", expected=f"options among check, {', '.join(TableOptions.__slots__)}", got=str(error))) from error
+        before = self._previous(name)
+        if before is not None and not key and before.table_key:
+            key = list(before.table_key)
+        declared = None if schema is None else Schema.from_user(schema)
+        if declared is not None:
+            self._note_classes(declared)
+        inherits = before is not None and settings.part_rows is None and (before.layout.cut == "key") == bool(key)
+        writer = TableWriter(
+            self._context.backend,
+            name,
+            self._placer(check),
+            schema=declared,
+            previous=None if before is None else before.schema,
+            key=key,
+            layout=before.layout if before is not None and inherits else None,
+            options=settings,
+            begin=self.session.begin,
+            done=lambda written: self._take_table(name, written, before),
+        )
+        self._writers[name] = writer
+        return writer
+
+    def _previous(self, name: str) -> TableEntry | None:
+        """The table of that name in the draft's base, or in the newest version: its ids live on."""
+        item = self._base_items.get(name)
+        if item is None:
+            if self._newest_items is None:
+                newest = self._context.versions(self._artifact).newest()
+                entries = None if newest is None else manifest_of(self._context, newest).entries
+                self._newest_items = lambda wanted: None if entries is None else find_item(self._context.backend, entries, wanted)
+            item = self._newest_items(name)
+        return TableEntry.from_json(item, name) if item is not None and item.get("kind") == "table" else None
+
+    def _take_table(self, name: str, written: WrittenTable, before: TableEntry | None) -> None:
+        """A writer has closed: its table can be read, and becomes an entry."""
+        backend, stream = self._context.backend, written.stream
+        entry = TableEntry(
+            rows=stream.rows,
+            schema=written.schema,
+            layout=stream.layout,
+            table_key=written.key,
+            sorted=stream.ascending,
+            unique=written.unique,
+            columns=stream.columns,
+            parts=write_series(backend, (part.to_json() for part in stream.parts)),
+            objects=write_series(backend, ({"key": uri} for uri in written.objects)),
+        )
+        known = set() if before is None else {part["key"] for part in iter_series(backend, before.parts)}
+        self._part_bytes[name] = sum(part.files[0].size for part in stream.parts if part.key not in known)
+        self._written[name] = written
+        self._writers.pop(name, None)
+        self._tables[name] = {**entry.to_json(), "content": entry.content}
+        for source in written.sources:
+            self._note_source(source)
+
+    def _note_classes(self, schema: Schema) -> None:
+        for column in schema.columns:
+            for node in walk(column):
+                sources = node.type.sources if isinstance(node.type, MediaType) else (node.type.source,) if isinstance(node.type, ClassType) else ()
+                for classes in sources:
+                    if isinstance(classes, Classes):
+                        self._classes[classes.digest] = classes
+
+    def _note_source(self, source: Any) -> None:
+        found = getattr(source, "input", None)
+        if isinstance(found, Input):
+            self._sources.setdefault((found.artifact, found.digest), found)
+
+    # Objects
+
+    def add(self, obj: Any, name: str) -> None:
+        """Store `obj` under `name`; see `Draft.add`."""
+        if isinstance(obj, Classes):
+            self._add_classes(obj, name)
+        elif isinstance(obj, Table):
+            self._add_table(obj, name)
+        elif isinstance(obj, str | os.PathLike):
+            self._add_path(os.fspath(obj), name)
+        elif isinstance(obj, File):
+            self._add_file(obj, name)
+        elif isinstance(obj, Media):
+            self._add_media(obj, name)
+        elif is_rows(obj):
+            with self.table(name, None, [], {}) as writer:
+                writer.extend(obj)
+            return
+        else:
+            raise InvalidInputError(
+                message(f"adding {name!r}", expected="a data frame, Arrow data, a Table, media, Classes or the path of a file", got=type(obj).__name__)
+            )
+        if name not in self._tables and not isinstance(obj, str | os.PathLike):
+            self._given[name] = obj
+
+    def _add_classes(self, classes: Classes, name: str) -> None:
+        self._classes[classes.digest] = classes
+        self._named_classes[name] = classes.digest
+        data = classes.encode()
+        if len(data) <= INLINE_DOCUMENT_BYTES:
+            self._settle_entry(name, "classes", classes.digest, classes_fields(classes, None))
+        else:
+            placed = self.blobs().put_many([data], "json")
+            self._waiting[name] = _WaitingBlob(placed, lambda place: ("classes", classes.digest, classes_fields(classes, place)))
+
+    def _add_table(self, table: Table, name: str) -> None:
+        entry = table.whole_entry(self._context.root)
+        if entry is not None:  # all of a table of this store: nothing moves
+            self._tables[name] = {**entry.to_json(), "content": entry.content}
+            self._part_bytes[name] = 0
+        else:
+            with self.table(name, table.schema.without_ids(), list(table.key), {}) as writer:
+                writer.extend(table)
+        for classes in table.class_sets():
+            self._classes[classes.digest] = classes
+        self._note_source(table.source)
+
+    def _add_path(self, path: str, name: str) -> None:
+        if os.path.isdir(path):
+            raise InvalidInputError(message(f"adding {name!r}", path=path, expected="a file", got="a folder", todo="add its files one by one, or import it with the command line"))
+        self._add_file(File(path), name)
+
+    def _add_file(self, file: File, name: str) -> None:
+        prepared = file.prepare(self._context.open_url)
+        data = prepared.data
+        if data is None and prepared.source is not None:
+            data = prepared.source.read()
+        if data is None and prepared.path is None:
+            raise InvalidInputError(message(f"adding {name!r}", expected="a file to own", got="a reference", todo="put references into a column of a table"))
+        placed = self.blobs().put_stream(prepared.path, prepared.ext) if data is None and prepared.path else self.blobs().put_many([data or b""], prepared.ext)
+        content_type, digest = prepared.content_type or "application/octet-stream", PREFIX + placed.digests[0].hex()
+        self._waiting[name] = _WaitingBlob(placed, lambda place: ("file", digest, file_fields(digest, int(placed.size[0]), content_type, file.name, place)))
+
+    def _add_media(self, media: Media, name: str) -> None:
+        placer = self._placer()
+        inference = TableInference()
+        observed = inference.observe({"media": [media]})
+        row = build_columns(observed.schema, {"media": [media]}, placer, 0, observed.ready)
+        self._waiting[name] = _WaitingMedia(media.kind, observed.schema.with_ids(), row, placer)
+        for source in placer.sources.values():
+            self._note_source(source)
+
+    # The end
+
+    def settle(self) -> None:
+        """Close what is open and make every entry; after it all that the entries name is durable."""
+        for name, writer in list(self._writers.items()):
+            if not writer.is_closed:
+                try:
+                    writer.close()
+                except UsageError as error:
+                    raise UsageError(message(f"committing with table {name!r}", expected="tables that can be closed", got=str(error), todo=f"write it again, or remove({name!r})")) from error
+        named = set(self._named_classes.values())
+        for digest, classes in list(self._classes.items()):
+            if digest not in named:
+                self._add_classes(classes, _CLASSES_FOLDER + digest.removeprefix(PREFIX)[:16])
+        if self._blobs is not None:
+            self._blob_report = self._blobs.close()
+        for name, fields in self._tables.items():
+            self._settle_entry(name, "table", fields["content"], fields)
+        for name, waiting in self._waiting.items():
+            if isinstance(waiting, _WaitingBlob):
+                kind, content, fields = waiting.make(self._place(waiting.placed))
+            else:
+                row = [self._resolved(waiting.placer, array) for array in waiting.row]
+                kind = "media"
+                content, fields = media_fields(waiting.kind, waiting.schema, row)
+                fields["objects"] = waiting.placer.objects()
+            self._settle_entry(name, kind, content, fields)
+
+    def _place(self, placed: Placed) -> JsonObject:
+        assert self._blobs is not None
+        return {"offset": int(placed.offset[0]), "size": int(placed.size[0]), "uri": self._blobs.uris(placed.slot[:1])[0].as_py()}
+
+    @staticmethod
+    def _resolved(placer: MediaPlacer, array: pa.Array) -> pa.Array:
+        rewriter = placer.resolver(array.type)
+        return array if rewriter is None else rewriter.convert(array)
+
+    def counts(self) -> dict[str, int]:
+        """What was stored, in the words of a version file's report."""
+        blobs = self._blob_report
+        return {
+            "blobs_new": blobs.blobs_new,
+            "blobs_shared": blobs.blobs_shared,
+            "bytes_new": blobs.bytes_new + sum(self._part_bytes.values()),
+            "bytes_shared": blobs.bytes_shared,
+            "rows": sum(written.stream.rows for written in self._written.values()),
+        }
+
+    def rejected(self) -> dict[str, tuple[tuple[int, str, str], ...]]:
+        """By table, the rows that were not stored as given."""
+        return {name: written.rejected for name, written in self._written.items() if written.rejected}
+
+    def published(self, created: bool) -> None:
+        """The commit is over: tell later writers of the blobs, and end the session."""
+        if created and self._blobs is not None:
+            self._blobs.publish_index()
+        self.session.end()
+
+    def abort(self) -> None:
+        """Stop writing. May be called twice."""
+        for writer in self._writers.values():
+            writer.abort()
+        if self._blobs is not None:
+            self._blobs.abort()
+        self.session.end()

@@ -1,0 +1,37 @@
+"""Small operations on record batches that Arrow has for tables only, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+__all__ = ["batch_of", "joined", "rows_only", "select"]
+
+
+def rows_only(rows: int) -> pa.RecordBatch:
+    """A batch of `rows` rows without columns."""
+    return pa.RecordBatch.from_struct_array(pa.StructArray.from_buffers(pa.struct([]), rows, [None]))
+
+
+def batch_of(arrays: Sequence[pa.Array], names: Sequence[str], schema: pa.Schema, rows: int) -> pa.RecordBatch:
+    """The columns `names` of `schema`, with `rows` rows."""
+    if not names:
+        return rows_only(rows)
+    return pa.RecordBatch.from_arrays(list(arrays), schema=pa.schema([schema.field(name) for name in names]))
+
+
+def select(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Some of the columns, in this order."""
+    if batch.schema.names == list(names):
+        return batch
+    return batch_of([batch.column(name) for name in names], names, batch.schema, batch.num_rows)
+
+
+def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    """The rows of all of them in one batch; at least one is given."""
+    if len(batches) == 1:
+        return batches[0]
+    if not batches[0].num_columns:
+        return rows_only(sum(batch.num_rows for batch in batches))
+    return pa.concat_batches(batches)

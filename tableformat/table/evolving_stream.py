@@ -1,0 +1,105 @@
+"""A stream of parts whose schema may widen while rows arrive.
+
+All parts of one call have one Parquet schema: readers of plain Parquet take the schema of the first file for all, and one
+reads an int64 part followed by a double part as cut-off integers, without a word. So rows that were stored before the
+schema widened are stored again: at once while they are few, else once, at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from tableformat.format.part import Layout
+from tableformat.format.schema import Schema, cast_table
+from tableformat.format.types import NullType
+from tableformat.log import logger
+from tableformat.storage.interface import Backend
+from tableformat.table.part_stream import PartStream, StreamResult
+
+__all__ = ["EvolvingStream"]
+
+_REPLAY_ROWS: Final = 1 << 18
+"""Up to so many rows are stored again at once when the schema widens."""
+
+
+class EvolvingStream:
+    """Takes batches of schemas that only widen. An error fails it for good."""
+
+    def __init__(
+        self, backend: Backend, name: str, *, key: Sequence[str], unique: bool, part_rows: int | None, layout: Layout | None
+    ) -> None:
+        self._backend, self._name = backend, name
+        self._key, self._unique, self._part_rows, self._layout = list(key), unique, part_rows, layout
+        self._schema = Schema()
+        self._stream: PartStream | None = None
+        self._done: list[tuple[Schema, StreamResult]] = []
+
+    def write(self, schema: Schema, arrays: Sequence[pa.Array]) -> None:
+        """Append storage arrays of `schema`, in which columns without a value yet may have no type."""
+        self._stream_of(schema).write(arrays)
+
+    def _stream_of(self, schema: Schema) -> PartStream:
+        settled = schema.settled()[0]
+        if self._stream is not None and self._stream.schema != settled:
+            self._widen(schema)
+        if self._stream is None:
+            self._schema, self._stream = schema, self._open(settled)
+        return self._stream
+
+    def _open(self, settled: Schema) -> PartStream:
+        return PartStream(self._backend, settled, key=self._key, unique=self._unique, layout=self._layout, part_rows=self._part_rows)
+
+    def _widen(self, schema: Schema) -> None:
+        """Begin a stream of the wider schema, with the rows so far where they are few."""
+        assert self._stream is not None
+        rows = self._stream.rows
+        if rows:
+            self._done.append((self._schema, self._stream.finish(prove=False)))
+        else:
+            self._stream.abort()
+        self._stream = None
+        if sum(result.rows for _, result in self._done) <= _REPLAY_ROWS:
+            self._replay(schema)
+        if rows:
+            logger.info("table %r: the schema widened after %d rows, which are stored again", self._name, rows)
+
+    def _replay(self, schema: Schema) -> None:
+        """Store all rows so far again, in `schema`."""
+        settled = schema.settled()[0]
+        stream = self._open(settled)
+        done, self._done = self._done, []
+        row = 0
+        for before, result in done:
+            known = Schema(tuple(column for column in before.columns if not isinstance(column.type, NullType)))
+            for table in stream.read_back(result.parts, [column.name for column in known.columns]):
+                wide = cast_table(table, known, settled, row)
+                stream.write([_whole(column) for column in wide.columns])
+                row += table.num_rows
+        self._schema, self._stream = schema, stream
+
+    def finish(self, schema: Schema) -> StreamResult:
+        """Store what is left, and wait until all is durable; `schema` is the last. Raises `KeyValueError`."""
+        stream = self._stream_of(schema)
+        if self._done:
+            if stream.rows:
+                self._done.append((self._schema, stream.finish(prove=False)))
+            else:
+                stream.abort()
+            self._stream = None
+            self._replay(schema)
+            assert self._stream is not None
+            stream = self._stream
+        return stream.finish()
+
+    def abort(self) -> None:
+        """Stop. May be called twice."""
+        if self._stream is not None:
+            self._stream.abort()
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
+

@@ -1,0 +1,463 @@
+"""`TableWriter`: rows and batches in, parts and blobs out, in memory that does not grow with the rows.
+
+Rows are kept as they come until there is a batch of them; then their types are settled, media placed, and the arrays
+handed on. A batch whose media lie in a pack that has no name yet waits until it has one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import pyarrow as pa
+
+from tableformat.errors import InvalidInputError, KeyValueError, SchemaError, UsageError, message
+from tableformat.format.keys import check_key_type
+from tableformat.format.media import Media
+from tableformat.format.part import Layout
+from tableformat.format.schema import Evolution, Schema, unknown_column
+from tableformat.format.types import MediaType
+from tableformat.log import logger
+from tableformat.storage.blobs import Placed
+from tableformat.storage.interface import Backend
+from tableformat.table.adopt import adopt_columns, schema_of_arrow
+from tableformat.table.build import build_columns
+from tableformat.table.dry_placer import DryPlacer
+from tableformat.table.evolving_stream import EvolvingStream
+from tableformat.table.inference import Observed, TableInference
+from tableformat.table.media_placer import MEDIA_CLASSES, MediaPlacer
+from tableformat.table.part_stream import StreamResult
+from tableformat.table.rejects import OnError, Rejects
+from tableformat.table.sources import RowBatch, iter_source
+
+__all__ = ["TableOptions", "TableWriter", "WrittenTable"]
+
+_BATCH_ROWS: Final = 8192
+_FIRST_ROWS: Final = 256  # rows of the first batch: after it the bytes of a row are known
+_BATCH_BYTES: Final = 4 << 20
+_HELD_BYTES: Final = 16 << 20  # of batches that wait for the name of a pack; beyond, the open pack is ended early
+_MAX_SHAPES: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """How a table is written."""
+
+    unique: bool = True
+    """Whether the key is proven unique when the writer closes."""
+    new_columns: bool = False
+    """Whether columns may appear after the first batch; without, an unknown one raises."""
+    on_error: OnError = "raise"
+    """A row that does not fit raises; or (`null`) is stored with null in place of the value; or (`skip`, `collect`) is left out."""
+    max_errors: int = 1000
+    """How many rows may not fit before that is an error."""
+    uris: Literal["own", "refer"] | None = None
+    """What texts in media columns of Arrow data mean: files to store, or to point at. There is no default."""
+    part_rows: int | None = None
+    """Rows of a part; the default suits all but special needs (spec/part.md, "Layout")."""
+
+    def __post_init__(self) -> None:
+        if self.uris not in (None, "own", "refer"):
+            raise InvalidInputError(message("opening a table", expected="uris 'own' or 'refer'", got=repr(self.uris)[:40]))
+        if self.part_rows is not None and not 1 <= self.part_rows <= 1 << 30:
+            raise InvalidInputError(message("opening a table", expected="part_rows from 1 to 2^30", got=self.part_rows))
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenTable:
+    """What a closed writer made."""
+
+    schema: Schema
+    key: tuple[str, ...]
+    unique: bool
+    stream: StreamResult
+    objects: tuple[str, ...]
+    """Relative uris of the packs and single blobs its cells point at."""
+    sources: tuple[Any, ...]
+    """Readers of the tables whose cells were copied."""
+    rejected: tuple[tuple[int, str, str], ...]
+    """Rows that were not stored as given: position among the rows given, column, reason."""
+
+
+@dataclass(slots=True)
+class _Held:
+    """A batch that waits for the names of its packs."""
+
+    schema: Schema
+    arrays: list[pa.Array]
+    token: list[Placed]
+    size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = sum(array.nbytes for array in self.arrays)
+
+
+class TableWriter:
+    """Streams rows into one table of a draft. Made by `Draft.table`; belongs to one thread of one process.
+
+    Holds at most 4 MiB of rows, 16 MiB that wait for a pack, and what is in flight (`part_stream.FLIGHT_BYTES`). `close`
+    ends it, or the `with` block does; an exception in the block drops what was written.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        placer: MediaPlacer,
+        *,
+        schema: Schema | None = None,
+        previous: Schema | None = None,
+        key: Sequence[str] = (),
+        layout: Layout | None = None,
+        options: TableOptions = TableOptions(),  # noqa: B008 - frozen
+        begin: Callable[[], None] = lambda: None,
+        done: Callable[[WrittenTable], None] = lambda written: None,  # noqa: ARG005
+    ) -> None:
+        self._name, self._placer, self._begin, self._done = name, placer, begin, done
+        self._declared = frozenset() if schema is None else frozenset(schema.names)
+        self._previous = previous
+        self._inference = TableInference(schema, declared=True, new_columns=options.new_columns)
+        self._options = options
+        self._key = list(key)
+        self._rejects = Rejects(options.on_error, options.max_errors, name)
+        self._dry = DryPlacer(placer.known_ids)
+        self._stream = EvolvingStream(backend, name, key=key, unique=options.unique, part_rows=options.part_rows, layout=layout)
+        self._held: deque[_Held] = deque()
+        self._held_bytes = 0
+        self._rows: list[dict[str, Any]] = []
+        self._rows_bytes = 0
+        self._batch_rows = _FIRST_ROWS
+        self._shapes: dict[tuple[Any, ...], tuple[str, ...]] = {}
+        self._media: dict[str, type[Media]] = {}
+        self._taken = 0
+        self._state: Literal["open", "closed", "failed"] = "open"
+        self._pid = os.getpid()
+        self._note_schema(self._inference.schema)
+
+    # What it is
+
+    @property
+    def name(self) -> str:
+        """Name of the table in the draft."""
+        return self._name
+
+    @property
+    def schema(self) -> Schema:
+        """The schema of the batches that were settled; a column without values has no type yet."""
+        return self._inference.schema
+
+    @property
+    def rows_written(self) -> int:
+        """Rows taken, those in memory included."""
+        return self._taken + len(self._rows)
+
+    @property
+    def rejected(self) -> tuple[tuple[int, str, str], ...]:
+        """Rows that were not stored as given: position among the rows given, column, reason."""
+        return self._rejects.rows
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` has succeeded."""
+        return self._state == "closed"
+
+    # Rows
+
+    def append(self, row: Mapping[str, Any] | None = None, /, **columns: Any) -> None:
+        """Append one row, given as a mapping, as keyword arguments, or both.
+
+        Media are read and checked here, and so are the types of values; what is inside nested values is checked when its
+        batch is settled, at most 8,192 rows later, with an error that names this row. A row that raises is not taken, and
+        the writer goes on. Raises `SchemaError`, `MediaError`, `KeyValueError`.
+        """
+        if row is not None:
+            columns = {**row, **columns}
+        media = self._shapes.get((*columns, *map(type, columns.values())))
+        if media is None:
+            self._append_new_shape(columns)
+            return
+        if media:
+            try:
+                self._prepare(columns, media)
+            except InvalidInputError as error:
+                self._reject(columns, error)
+                return
+        self._rows.append(columns)
+        if len(self._rows) >= self._batch_rows or self._rows_bytes >= _BATCH_BYTES:
+            self._flush()
+
+    def _prepare(self, columns: dict[str, Any], media: tuple[str, ...]) -> None:
+        for name in media:
+            value = columns[name]
+            if not isinstance(value, Media):
+                value = columns[name] = self._media[name](value)
+            self._rows_bytes += self._placer.prepare(value)
+
+    def _append_new_shape(self, columns: dict[str, Any]) -> None:
+        """A row of names and types that were not seen before: settle the rows before it, then see whether it fits."""
+        self._check()
+        if not columns or not all(isinstance(name, str) for name in columns):
+            raise SchemaError(message(f"appending to table {self._name!r}", expected="names of columns and their values", got=repr(columns)[:100]))
+        shape = (*columns, *map(type, columns.values()))
+        self._flush()
+        row = dict(columns)
+        media = tuple(name for name, value in row.items() if isinstance(value, Media) or (name in self._media and value is not None))
+        try:
+            self._prepare(row, media)
+            if (error := self._try([row])) is not None:
+                raise error
+        except InvalidInputError as error:
+            self._reject(columns, error)
+            return
+        self._take_rows([row])
+        if len(self._shapes) < _MAX_SHAPES:
+            self._shapes[shape] = tuple(name for name in row if name in self._media and row[name] is not None)
+
+    def _reject(self, columns: Mapping[str, Any], error: InvalidInputError) -> None:
+        """A row that cannot be taken as it is: raise, leave it out, or store it with a null."""
+        column = next((name for name, value in columns.items() if self._is_misfit(name, value)), "")
+        if self._rejects.add(self.rows_written + self._rejects.left_out, column, error):
+            self._append_new_shape({name: None if name == column else value for name, value in columns.items()})
+
+    def _is_misfit(self, name: str, value: Any) -> bool:
+        one = {name: value}
+        try:
+            if isinstance(value, Media) or (name in self._media and value is not None):
+                self._prepare(one, (name,))
+            observed = self._inference.observe({name: [one[name]]}, self._taken)
+            build_columns(observed.schema, {name: [one[name]]}, self._dry, self._taken, observed.ready)
+        except InvalidInputError:
+            return value is not None
+        return False
+
+    # Batches
+
+    def extend(self, data: Any, *, index: bool = False) -> None:
+        """Append many rows: an Arrow table, batch or reader, anything with `__arrow_c_stream__`, a pandas or polars frame, a
+        `Table`, a mapping of column to values, or an iterable of mappings or of Arrow batches.
+
+        Reads a stream batch by batch. An error in a batch leaves the batches before it taken; with an `on_error` other than
+        `raise`, the rows of a batch that does not fit are taken one by one. `index` keeps the index of a pandas frame.
+        """
+        self._check()
+        for batch in iter_source(data, self._name, index=index):
+            if isinstance(batch, RowBatch):
+                for row in batch.rows:
+                    self.append(row)
+            else:
+                self._flush()
+                self._extend_arrow(batch)
+
+    def _extend_arrow(self, batch: pa.RecordBatch) -> None:
+        # Media are read from a slice at a time, so that a batch of large images is not hashed as one piece.
+        step = max(1, int(batch.num_rows * 4 * _BATCH_BYTES / max(batch.nbytes, 1)))
+        for start in range(0, max(batch.num_rows, 1), step):
+            piece = batch.slice(start, step)
+            try:
+                self._take_arrow(piece)
+            except InvalidInputError:
+                if self._rejects.raises:
+                    raise
+                for row in piece.to_pylist():
+                    self.append(row)
+
+    def _take_arrow(self, batch: pa.RecordBatch) -> None:
+        current = self._inference.schema
+        free = [column for column in schema_of_arrow(batch.schema).columns if column.name not in self._declared]
+        if self._is_settled and not self._options.new_columns:
+            for column in free:
+                if column.name not in current:
+                    raise unknown_column(column.name, current.names)
+        evolution = current.unify(Schema(tuple(free)).with_ids() if not current.columns else Schema(tuple(free)))
+        arrays = adopt_columns(evolution.schema, batch, self._placer, self._taken, self._options.uris)
+        self._accept(Observed(evolution), arrays, batch.num_rows)
+
+    @property
+    def _is_settled(self) -> bool:
+        return bool(self._declared) or self._taken > 0
+
+    def _flush(self) -> None:
+        """Settle the rows in memory."""
+        if not self._rows:
+            return
+        rows, self._rows, self._rows_bytes = self._rows, [], 0
+        try:
+            self._take_rows(rows)
+        except InvalidInputError as error:
+            self._check()
+            self._salvage(rows, error)
+
+    def _take_rows(self, rows: list[dict[str, Any]]) -> None:
+        columns = _columns_of(rows)
+        observed = self._inference.observe(columns, self._taken)
+        arrays = build_columns(observed.schema, columns, self._placer, self._taken, observed.ready)
+        self._accept(observed, arrays, len(rows))
+
+    def _salvage(self, rows: list[dict[str, Any]], error: InvalidInputError) -> None:
+        """Take the rows of a batch that failed but for those that do not fit.
+
+        With `on_error="raise"`, the first of them raises; it is dropped, and the rows behind it stay in memory.
+        """
+        while rows:
+            fitting, stop = 0, len(rows) + 1  # rows[:fitting] fit, rows[:stop] do not
+            while stop - fitting > 1:
+                middle = (fitting + stop) // 2
+                if self._try(rows[:middle]) is None:
+                    fitting = middle
+                else:
+                    stop = middle
+            if fitting:
+                self._take_rows(rows[:fitting])
+            if fitting == len(rows):
+                return
+            bad, rows = rows[fitting], rows[fitting + 1 :]
+            try:
+                self._reject(bad, self._try([bad]) or error)
+            except InvalidInputError:
+                self._rows = rows
+                raise
+
+    def _try(self, rows: list[dict[str, Any]]) -> InvalidInputError | None:
+        """The error that these rows would give, or None; takes nothing."""
+        if not rows:
+            return None
+        columns = _columns_of(rows)
+        try:
+            observed = self._inference.observe(columns, self._taken)
+            arrays = build_columns(observed.schema, columns, self._dry, self._taken, observed.ready)
+            self._check_keys(observed.schema, arrays)
+        except InvalidInputError as error:
+            return error
+        return None
+
+    def _check_keys(self, schema: Schema, arrays: Sequence[pa.Array]) -> None:
+        for name in self._key:
+            if name not in schema:
+                raise KeyValueError(message(f"writing table {self._name!r}", expected=f"the key column {name!r}", got=f"the columns {schema.names[:20]}"))
+            array = arrays[schema.names.index(name)]
+            if array.null_count:
+                row = self._taken + array.is_null().to_pylist().index(True)
+                raise KeyValueError(message(f"writing table {self._name!r}", path=f"row {row}, column {name!r}", expected="a value in every key column", got="null or nothing"))
+            if pa.types.is_floating(array.type) or array.type.num_fields:
+                check_key_type(name, array.type)
+
+    def _accept(self, observed: Observed, arrays: list[pa.Array], count: int) -> None:
+        """Take a batch: from here on an error is no longer the fault of a row."""
+        self._check_keys(observed.schema, arrays)
+        self._inference.accept(observed)
+        if observed.evolution.changes:
+            self._note_schema(observed.schema)
+        try:
+            self._begin()
+            held = _Held(observed.schema, arrays, self._placer.take_pending())
+            self._held.append(held)
+            self._held_bytes += held.size
+            self._taken += count
+            if count:
+                self._batch_rows = min(max(int(_BATCH_BYTES / max(held.size / count, 1)), 16), _BATCH_ROWS)
+            self._drain(seal=self._held_bytes > _HELD_BYTES)
+        except BaseException:
+            self._fail()
+            raise
+
+    def _drain(self, *, seal: bool) -> None:
+        """Hand on, in order, the batches whose packs have names."""
+        if seal and any(held.token for held in self._held):
+            self._placer.seal()
+        while self._held and self._placer.is_ready(self._held[0].token):
+            held = self._held.popleft()
+            self._held_bytes -= held.size
+            self._stream.write(self._with_old_ids(held.schema), [self._resolved(array) for array in held.arrays])
+
+    def _resolved(self, array: pa.Array) -> pa.Array:
+        rewriter = self._placer.resolver(array.type)
+        return array if rewriter is None else rewriter.convert(array)
+
+    def _with_old_ids(self, schema: Schema) -> Schema:
+        return schema if self._previous is None else schema.inherit(self._previous)
+
+    def _note_schema(self, schema: Schema) -> None:
+        for column in schema.columns:
+            if isinstance(column.type, MediaType):
+                self._media[column.name] = MEDIA_CLASSES[column.type.media]
+                self._shapes = {shape: media for shape, media in self._shapes.items() if column.name in media or column.name not in shape}
+
+    # The end
+
+    def close(self) -> None:
+        """Store what is left, prove the key, and wait until all is durable. May be called again.
+
+        Raises `KeyValueError` where keys are equal; then the table is not part of the draft.
+        """
+        if self._state == "closed":
+            return
+        self._check()
+        self._flush()
+        try:
+            for name in self._key:
+                if name not in self._inference.schema:
+                    raise KeyValueError(message(f"closing table {self._name!r}", expected=f"the key column {name!r}", got=f"the columns {self._inference.schema.names[:20]}"))
+            self._begin()
+            self._drain(seal=True)
+            open_schema = self._with_old_ids(self._inference.schema)
+            settled, undecided = open_schema.settled()
+            if undecided:
+                logger.info("table %r: no value in %s, which became text", self._name, ", ".join(undecided))
+            result = self._stream.finish(open_schema)
+        except BaseException:
+            self._fail()
+            raise
+        self._state = "closed"
+        self._done(
+            WrittenTable(
+                settled, tuple(self._key), self._options.unique, result, tuple(self._placer.objects()),
+                tuple(self._placer.sources.values()), self._rejects.rows,
+            )
+        )  # fmt: skip
+
+    def abort(self) -> None:
+        """Drop what was written; it stays as garbage for a collection. May be called twice, and after `close`."""
+        if self._state == "open":
+            self._fail()
+
+    def _fail(self) -> None:
+        self._state = "failed"
+        self._stream.abort()
+        self._rows, self._shapes = [], {}
+        self._held.clear()
+
+    def _check(self) -> None:
+        if os.getpid() != self._pid:
+            raise UsageError(message(f"writing table {self._name!r}", expected="the process that made the writer", got="a fork of it"))
+        if self._state != "open":
+            raise UsageError(message(f"writing table {self._name!r}", expected="an open writer", got=f"one that is {self._state}"))
+
+    def __enter__(self) -> Self:
+        self._check()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __repr__(self) -> str:
+        return f"<TableWriter {self._name!r}, {self._state}: {self.rows_written} rows>"
+
+
+def _columns_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Rows as columns; a name that a row lacks is None there."""
+    names = list(rows[0])
+    try:
+        columns = {name: [row[name] for row in rows] for name in names}
+        if sum(map(len, rows)) == len(names) * len(rows):
+            return columns
+    except KeyError:
+        pass
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return {name: [row.get(name) for row in rows] for name in names}
