@@ -139,7 +139,7 @@ def _in_child(contender: Callable[[Run], None], run: Run) -> Run:
         answer = pipe.read()
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise RuntimeError(f"the child of this turn ended with status {status}")
+        raise RuntimeError(f"the child of this turn ended with status {os.waitstatus_to_exitcode(status)}")
     done = pickle.loads(answer)
     assert isinstance(done, Run)
     return done
@@ -207,7 +207,9 @@ def report(job: Job, runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
     for name, values in medians.items():
         seconds = [run.seconds for run in runs[name]]
         counts = ", ".join(
-            f"{key} {value:,.0f}" for key, value in values.items() if key in runs[name][0].counts and key != "rows"
+            f"{key} {value:,.0f}" if value == int(value) else f"{key} {value:,.3f}"
+            for key, value in values.items()
+            if key in runs[name][0].counts and key != "rows"
         )
         print(
             f"  {name:{width}}  {values['seconds']:9.4f} s ({min(seconds):.4f}–{max(seconds):.4f}, n={len(seconds)})"

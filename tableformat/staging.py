@@ -258,7 +258,7 @@ class Staging:
             self._tables[name] = {**entry.to_json(), "content": entry.content}
             self._part_bytes[name] = 0
         else:
-            with self.table(name, table.schema.without_ids(), list(table.key), {}) as writer:
+            with self.table(name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key), {}) as writer:
                 writer.extend(table)
         for classes in table.class_sets():
             self._classes[classes.digest] = classes

@@ -15,7 +15,7 @@ from tableformat.format.types.nearest import nearest
 from tableformat.staging import Dedup
 from tableformat.storage.names import check_name, parse_address, parse_selection
 from tableformat.storage.versions import Input, VersionFile
-from tableformat.table.bare import read_bare_table
+from tableformat.table.bare import read_bare
 from tableformat.table.table import Table
 
 __all__ = ["Lineage", "Store", "open_store", "read_table"]
@@ -227,7 +227,7 @@ def read_table(url: str | os.PathLike[str], storage_options: StorageOptions = No
     """
     text = os.fspath(url)
     if "#" not in text:
-        return read_bare_table(text, storage_options)
+        return read_bare(text, storage_options)
     address = parse_address(text)
     context = StoreContext.open(address.root, storage_options, tuple(allow))
     artifact = Artifact.select(context, address.artifact, address.selector)

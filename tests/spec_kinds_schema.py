@@ -18,7 +18,9 @@ from tableformat.errors import FormatError
 from tableformat.format.ids import escape, field_id
 from tableformat.format.schema import Schema
 from tableformat.format.types import Field, type_from_arrow, type_from_json
+from tableformat.table.build import build_columns
 from tableformat.table.inference import TableInference
+from tests.table.inline_placer import InlinePlacer
 
 
 def decode_schema_case(data: bytes) -> object:
@@ -75,7 +77,9 @@ def decode_inference_case(data: bytes) -> object:
     row = 0
     for line in batches.strip().splitlines():
         values = eval(line, dict(_NAMES))  # the cases of our own specification
-        inference.accept(inference.observe({"c": values}, row))
+        observed = inference.observe({"c": values}, row)
+        build_columns(observed.schema, {"c": values}, InlinePlacer(), row, observed.ready)
+        inference.accept(observed)
         row += len(values)
     found = inference.schema.settled()[0].columns[0].without_ids().type.to_json()
     if arrow:

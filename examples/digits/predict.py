@@ -24,7 +24,10 @@ def build(store: tableformat.Store) -> None:
     schema = {"id": pa.int64(), "image": tableformat.ImageType(), "label": tableformat.ClassType(names)}
     with store.draft("digits", type="dataset", metadata={"source": "UCI optdigits"}) as draft:
         draft.add(names, "classes")
-        with draft.table("train", schema=schema, key="id") as train, draft.table("test", schema=schema, key="id") as test:
+        with (
+            draft.table("train", schema=schema, key="id") as train,
+            draft.table("test", schema=schema, key="id") as test,
+        ):
             for path in sorted(IMAGES.glob("*/*.png")):
                 number = int(path.stem)
                 table = test if number % 5 == 0 else train
@@ -42,12 +45,22 @@ def train_model(store: tableformat.Store) -> dict[int, np.ndarray]:
 def predict(store: tableformat.Store, model: dict[int, np.ndarray]) -> None:
     """A version of the artifact `predictions`: one row for each test image, the image itself stored once in the store."""
     digits = store["digits"]
-    with store.draft("predictions", type="predictions", producer={"run": "nearest-mean", "job_type": "evaluate"}) as draft:
+    with store.draft(
+        "predictions", type="predictions", producer={"run": "nearest-mean", "job_type": "evaluate"}
+    ) as draft:
         draft.use(digits)
         with draft.table("test", key="id") as table:
             for row in digits["test"]:
-                distances = np.array([np.abs(row["image"].to_numpy() - mean).mean() for mean in model.values()], np.float32)
-                table.append(id=row["id"], image=row["image"], truth=row["label"], guess=int(distances.argmin()), distances=distances)
+                distances = np.array(
+                    [np.abs(row["image"].to_numpy() - mean).mean() for mean in model.values()], np.float32
+                )
+                table.append(
+                    id=row["id"],
+                    image=row["image"],
+                    truth=row["label"],
+                    guess=int(distances.argmin()),
+                    distances=distances,
+                )
 
 
 def main(url: str) -> None:

@@ -37,18 +37,11 @@ from tableformat.format.types.fit import Fitting, fit_field
 from tableformat.format.types.names import check_name
 from tableformat.format.types.nearest import nearest
 from tableformat.table.annotations import annotation_values, box_rows, check_class_ids
-from tableformat.table.families import families_of, is_number, without_odd_nulls
-from tableformat.table.infer import (
-    check_no_annotations,
-    convert,
-    infer,
-    lengths_of,
-    mask_of,
-    numpy_arrays,
-    tensor_storage,
-)
+from tableformat.table.families import families_of, is_number, lengths_of, mask_of, without_odd_nulls
+from tableformat.table.infer import check_no_annotations, convert, infer
 from tableformat.table.json_values import encode_json
 from tableformat.table.placer import Placer
+from tableformat.table.tensors import numpy_arrays, tensor_storage
 
 __all__ = ["Placer", "Where", "build", "build_columns"]
 

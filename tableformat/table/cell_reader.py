@@ -49,6 +49,21 @@ class CellReader:
         """The version that the cells belong to."""
         return self._source.input
 
+    @property
+    def source(self) -> TableSource:
+        """The table whose cells it reads."""
+        return self._source
+
+    @property
+    def root(self) -> str:
+        """The root of the store that holds the bytes."""
+        return self._source.backend.root
+
+    @property
+    def input(self) -> Any:
+        """What a draft that takes these cells records of where they come from."""
+        return self._source.input
+
     # -- one cell
 
     def read(self, cell: Cell) -> bytes:

@@ -23,6 +23,7 @@ __all__ = ["EvolvingStream"]
 
 _REPLAY_ROWS: Final = 1 << 18
 """Up to so many rows are stored again at once when the schema widens."""
+_SAID_ROWS: Final = 10_000
 
 
 class EvolvingStream:
@@ -55,16 +56,21 @@ class EvolvingStream:
     def _widen(self, schema: Schema) -> None:
         """Begin a stream of the wider schema, with the rows so far where they are few."""
         assert self._stream is not None
-        rows = self._stream.rows
-        if rows:
-            self._done.append((self._schema, self._stream.finish(prove=False)))
+        stream, self._stream, was = self._stream, None, self._schema
+        in_memory = stream.take_back()
+        if in_memory is None:
+            if stream.rows >= _SAID_ROWS:
+                logger.info("table %r: the schema widened after %d rows, which are stored again", self._name, stream.rows)
+            self._done.append((self._schema, stream.finish(prove=False)))
         else:
-            self._stream.abort()
-        self._stream = None
+            stream.abort()
         if sum(result.rows for _, result in self._done) <= _REPLAY_ROWS:
             self._replay(schema)
-        if rows:
-            logger.info("table %r: the schema widened after %d rows, which are stored again", self._name, rows)
+        if in_memory:
+            before, self._schema = _known(was), schema
+            self._stream = self._stream or self._open(schema.settled()[0])
+            for table in in_memory:
+                _write_cast(self._stream, table, before, self._stream.schema, self._stream.rows)
 
     def _replay(self, schema: Schema) -> None:
         """Store all rows so far again, in `schema`."""
@@ -73,10 +79,9 @@ class EvolvingStream:
         done, self._done = self._done, []
         row = 0
         for before, result in done:
-            known = Schema(tuple(column for column in before.columns if not isinstance(column.type, NullType)))
-            for table in stream.read_back(result.parts, [column.name for column in known.columns]):
-                wide = cast_table(table, known, settled, row)
-                stream.write([_whole(column) for column in wide.columns])
+            known = _known(before)
+            for table in stream.read_back(result.parts, known.names):
+                _write_cast(stream, table, known, settled, row)
                 row += table.num_rows
         self._schema, self._stream = schema, stream
 
@@ -98,6 +103,17 @@ class EvolvingStream:
         """Stop. May be called twice."""
         if self._stream is not None:
             self._stream.abort()
+
+
+def _known(schema: Schema) -> Schema:
+    """The columns that have a type."""
+    return Schema(tuple(column for column in schema.columns if not isinstance(column.type, NullType)))
+
+
+def _write_cast(stream: PartStream, table: pa.Table, before: Schema, after: Schema, row: int) -> None:
+    """Write rows of an earlier schema, of which `table` may hold more columns than have a type."""
+    wide = cast_table(table.select(before.names), before, after, row)
+    stream.write([_whole(column) for column in wide.columns])
 
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:

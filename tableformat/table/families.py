@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tableformat.format.media.kinds import MEDIA_KINDS
@@ -52,6 +53,18 @@ _BASES: Final[tuple[tuple[type | tuple[type, ...], str], ...]] = (
     (pa.Scalar, "arrow"),
 )
 """Base classes, the first that fits counts."""
+
+
+ADVICE: Final[dict[str, str]] = {
+    "set": "sets have no order: store sorted(value)",
+    "frozenset": "sets have no order: store sorted(value)",
+    "complex": "store two columns, or a tensor with a last dimension of 2",
+    "complex64": "store two columns, or a tensor with a last dimension of 2",
+    "complex128": "store two columns, or a tensor with a last dimension of 2",
+    "Box": "boxes belong to an image: Image(…, boxes={layer: [box, …]})",
+    "Figure": "wrap it in Image(…)",
+}
+"""By the name of a class or dtype without a type here: what to do about it."""
 
 
 def family(cls: type) -> str:
@@ -97,3 +110,14 @@ def without_odd_nulls(values: Sequence[Any]) -> Sequence[Any]:
     if odd:
         values = [None if type(value) in odd else value for value in values]
     return values
+
+
+def lengths_of(values: Sequence[Any]) -> npt.NDArray[np.int64]:
+    """The length of each value; 0 for None."""
+    return np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
+
+
+def mask_of(values: Sequence[Any]) -> pa.Array | None:
+    """True where a value is None; None where none is."""
+    missing = [value is None for value in values]
+    return pa.array(missing, pa.bool_()) if True in missing else None

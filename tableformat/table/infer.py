@@ -14,11 +14,9 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from tableformat.errors import LimitError, MediaError, SchemaError, message
-from tableformat.format.media.arrays import to_array
+from tableformat.errors import LimitError, SchemaError, message
 from tableformat.format.types import (
     Field,
     IntervalType,
@@ -31,31 +29,22 @@ from tableformat.format.types import (
     UuidType,
     Where,
 )
-from tableformat.format.types.arrays import list_array, owner, struct_array, tensor_array
+from tableformat.format.types.arrays import list_array, owner, struct_array
 from tableformat.format.types.base import MAX_NESTING, ColumnType
 from tableformat.format.types.fit import Fitting, fit_field
 from tableformat.format.types.names import check_name, check_names
 from tableformat.format.types.scalar import SIMPLE
-from tableformat.format.types.tensor import DTYPES
 from tableformat.format.types.widen import insert_field, unify_types
 from tableformat.table.annotations import annotation_fields
-from tableformat.table.families import families_of, family, is_number, without_odd_nulls
+from tableformat.table.families import ADVICE, families_of, family, is_number, lengths_of, mask_of, without_odd_nulls
+from tableformat.table.tensors import numpy_arrays, tensor_storage
 
-__all__ = ["MAX_KEYS", "Inferred", "infer", "lengths_of", "numpy_arrays"]
+__all__ = ["MAX_KEYS", "Inferred", "infer"]
 
 MAX_KEYS: Final = 256
 """Most keys of dicts that become a struct. Beyond it they are rather data than names."""
 
 _MIXED: Final = "declare JsonType() for mixed values, or one type and convert them"
-_ADVICE: Final[dict[str, str]] = {
-    "set": "sets have no order: store sorted(value)",
-    "frozenset": "sets have no order: store sorted(value)",
-    "complex": "store two columns, or a tensor with a last dimension of 2",
-    "complex64": "store two columns, or a tensor with a last dimension of 2",
-    "complex128": "store two columns, or a tensor with a last dimension of 2",
-    "Box": "boxes belong to an image: Image(…, boxes={layer: [box, …]})",
-    "Figure": "wrap it in Image(…)",
-}
 
 
 class Inferred(NamedTuple):
@@ -112,7 +101,7 @@ def _misfit(values: Sequence[Any], where: Where) -> Inferred:
             continue
         kind = type(value).__name__
         if name == "other":
-            todo = _ADVICE.get(kind, "convert it to values the format has, or declare JsonType()")
+            todo = ADVICE.get(kind, "convert it to values the format has, or declare JsonType()")
             where.fail(index, expected="a value that can be stored", got=f"{kind} ({_short(value)})", todo=todo)
         if first is None:
             first, first_kind = name, kind
@@ -168,7 +157,7 @@ def _numbers(values: Sequence[Any], families: set[str], where: Where) -> Inferre
         if dtype not in SIMPLE:
             index = next(i for i, value in enumerate(values) if family(type(value)) == name)
             where.fail(
-                index, expected="a number that can be stored", got=dtype, todo=_ADVICE.get(dtype, "convert it first")
+                index, expected="a number that can be stored", got=dtype, todo=ADVICE.get(dtype, "convert it first")
             )
         one = ScalarType(SIMPLE[dtype])
         unified = one if unified is None else unify_types(unified, one)
@@ -275,11 +264,6 @@ _ELEMENT: Final[dict[type, tuple[pa.DataType, set[type]]]] = {
 """By the class of the first element: the type of all, if all are of these classes."""
 
 
-def lengths_of(values: Sequence[Any]) -> npt.NDArray[np.int64]:
-    """The length of each value; 0 for None."""
-    return np.fromiter((0 if value is None else len(value) for value in values), np.int64, len(values))
-
-
 def _lists(values: Sequence[Any], where: Where, depth: int) -> Inferred:
     quick = _quick_lists(values)
     if quick is not None:
@@ -320,12 +304,6 @@ def _quick_lists(values: Sequence[Any]) -> Inferred | None:
 
 def _classes_below(values: Sequence[Any]) -> set[type]:
     return set(map(type, chain.from_iterable(filter(None, values))))
-
-
-def mask_of(values: Sequence[Any]) -> pa.Array | None:
-    """True where a value is None; None where none is."""
-    missing = [value is None for value in values]
-    return pa.array(missing, pa.bool_()) if True in missing else None
 
 
 def _dicts(values: Sequence[Any], where: Where, depth: int) -> Inferred:
@@ -386,28 +364,6 @@ def check_no_annotations(values: Sequence[Any], type_: ColumnType, where: Where)
 # -- arrays ------------------------------------------------------------------------------------------------------------
 
 
-def numpy_arrays(values: Sequence[Any], where: Where) -> list[npt.NDArray[Any] | None]:
-    """The numpy arrays behind arrays, tensors and nested lists; raises for element types that tensors do not have."""
-    arrays: list[npt.NDArray[Any] | None] = []
-    for index, value in enumerate(values):
-        if value is None:
-            arrays.append(None)
-            continue
-        if str(getattr(value, "dtype", "")) == "torch.bfloat16":
-            value = value.float()  # every bfloat16 is a float32, and numpy has no such type
-        try:
-            array = np.asarray(value) if isinstance(value, list | tuple) else to_array(value)
-        except (MediaError, ValueError) as error:
-            raise where.error(index, expected="an array", got=f"{type(value).__name__}: {error}") from error
-        if np.ma.isMaskedArray(array) and np.ma.is_masked(array):
-            where.fail(index, expected="an array without masked values", got="a masked array", todo="fill them first")
-        if array.dtype.name not in DTYPES:
-            todo = _ADVICE.get(array.dtype.name, "store value.tolist(), or convert with .astype")
-            where.fail(index, expected="an array of numbers or bools", got=f"an array of {array.dtype}", todo=todo)
-        arrays.append(array)
-    return arrays
-
-
 def _arrays(values: Sequence[Any], where: Where, depth: int) -> Inferred:
     arrays = numpy_arrays(values, where)
     present = [array for array in arrays if array is not None]
@@ -432,33 +388,6 @@ def _arrays(values: Sequence[Any], where: Where, depth: int) -> Inferred:
             )
     assert isinstance(unified, TensorType)
     return Inferred(unified, tensor_storage(unified, arrays, where))
-
-
-def tensor_storage(
-    type_: TensorType, arrays: Sequence[npt.NDArray[Any] | None], where: Where, rounding: bool = False
-) -> pa.Array:
-    """Arrays in the storage of a tensor type. Raises where a shape differs or an element would change."""
-    cast: list[npt.NDArray[Any] | None] = []
-    for index, array in enumerate(arrays):
-        if array is None:
-            cast.append(None)
-            continue
-        if type_.shape is not None and array.shape != type_.shape:
-            where.fail(index, expected=type_, got=f"the shape {list(array.shape)}", todo="declare shape=None")
-        cast.append(_elements(array, type_, where, index, rounding))
-    return tensor_array(type_.storage(), cast, mask_of(arrays))
-
-
-def _elements(array: npt.NDArray[Any], type_: TensorType, where: Where, index: int, rounding: bool) -> npt.NDArray[Any]:
-    if array.dtype == type_.dtype:
-        return array.astype(array.dtype.newbyteorder("="), copy=False)
-    flat = pa.array(np.ascontiguousarray(array.reshape(-1)).astype(array.dtype.newbyteorder("=")))
-    inner = where.child("[]", lambda _: index)
-    fitted = fit_field(
-        Field("element", ScalarType(type_.element), nullable=False), flat, inner, Fitting(rounding=rounding)
-    )
-    numbers: npt.NDArray[Any] = fitted.to_numpy(zero_copy_only=False)
-    return numbers.reshape(array.shape)
 
 
 _RULES: Final[dict[str, Callable[[Sequence[Any], Where, int], Inferred]]] = {

@@ -30,6 +30,7 @@ from tableformat.format.types.base import ColumnType
 from tableformat.format.types.fit import Fitting, fit_field
 from tableformat.format.types.names import check_name
 from tableformat.format.types.nearest import nearest
+from tableformat.format.types.recast import recast
 from tableformat.format.types.widen import insert_field, unify_types
 from tableformat.table.annotations import annotation_fields
 from tableformat.table.infer import infer, misfit
@@ -119,7 +120,10 @@ class TableInference:
                 pass  # then the column widens
         unified = unify_types(column.type, one.type, self._new_columns)
         if unified is not None:
-            return replace(column, type=unified), one.array
+            wide = replace(column, type=unified)
+            if one.array is None:
+                return wide, None
+            return wide, recast(Field(column.name, one.type), replace(wide, nullable=True), one.array, where)
         if not self._new_columns and unify_types(column.type, one.type) is not None:
             key, known = unknown_field(column.type, one.type)
             index = next((index for index, value in enumerate(values) if holds_key(value, key)), None)

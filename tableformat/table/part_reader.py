@@ -12,7 +12,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tableformat.errors import CorruptError, LimitError, TableformatError, message
+from tableformat.errors import CorruptError, FormatError, LimitError, TableformatError, message
 from tableformat.format.manifest import Part
 from tableformat.format.part import parse_footer, split_footer
 from tableformat.storage.interface import Backend
@@ -32,11 +32,13 @@ _THRIFT_BYTES: Final = 64 << 20
 class PartReader:
     """Reads row groups of the parts of one table. Holds the parsed footers of the last parts; safe from many threads."""
 
-    def __init__(self, backend: Backend, schema: pa.Schema, limits: Limits) -> None:
+    def __init__(self, backend: Backend, schema: pa.Schema, limits: Limits, physical: pa.Schema | None = None) -> None:
         self._backend = backend
-        self._schema = schema
+        self._schema = physical or schema
+        self._target = schema if physical is not None and not physical.equals(schema, check_metadata=False) else None
         self._limits = limits
-        self.leaves = Leaves.of_schema(schema)
+        self.leaves = Leaves.of_schema(self._schema)
+        """The leaf columns of every part."""
         self._footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
         self._footer_bytes = 0
         self._proven: tuple[Any, Any] | None = None
@@ -140,6 +142,8 @@ class PartReader:
             raise CorruptError(message("reading a part", path=path, expected=f"{wanted} rows in row groups {list(groups)}", got=found))
         if batches and batches[0].schema.names != list(columns):
             batches = [batch.select(list(columns)) for batch in batches]
+        if self._target is not None:
+            batches = [_cast(batch, self._target, path) for batch in batches]
         return batches
 
     def _open(self, part: Part, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int]) -> pq.ParquetFile:
@@ -191,6 +195,21 @@ class PartReader:
                     raise _too_large(path, group, self._limits.row_group_bytes, f"more than {held}")
                 pieces.append(batch)
             yield from pa.Table.from_batches(pieces).combine_chunks().to_batches() if len(pieces) > 1 else pieces
+
+
+def _cast(batch: pa.RecordBatch, target: pa.Schema, path: str) -> pa.RecordBatch:
+    """The columns of a bare file in the storage types of the format."""
+    arrays = []
+    fields = [target.field(name) for name in batch.schema.names]
+    for array, field in zip(batch.columns, fields, strict=True):
+        plain = array.storage if isinstance(array, pa.ExtensionArray) else array
+        if pa.types.is_duration(plain.type):
+            plain = plain.view(pa.int64())
+        try:
+            arrays.append(plain if plain.type == field.type else plain.cast(field.type))
+        except (pa.ArrowException, ValueError) as error:
+            raise FormatError(message("reading a Parquet file", path=f"{path}, column {field.name!r}", expected=field.type, got=str(error)[:200])) from error
+    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _too_large(path: str, group: int, limit: int, got: object) -> LimitError:

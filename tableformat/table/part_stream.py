@@ -129,6 +129,13 @@ class PartStream:
         if rows >= _SAMPLE_ROWS or sum(map(_table_bytes, self._waiting)) >= _SAMPLE_BYTES:
             self._settle()
 
+    def take_back(self) -> list[pa.Table] | None:
+        """The rows so far, if none of them went into a row group yet; the stream is then as good as new."""
+        if self._filled or self._layout is not None:
+            return None
+        waiting, self._waiting, self.rows = self._waiting, [], 0
+        return waiting
+
     def _settle(self) -> Layout:
         """Fix the layout from the first rows (spec/part.md, "Layout")."""
         if self._layout is None:

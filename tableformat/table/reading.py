@@ -21,6 +21,7 @@ from tableformat.format.bound import Bound, bind
 from tableformat.format.expr import Predicate
 from tableformat.format.manifest import Part
 from tableformat.table.batches import batch_of, joined, select
+from tableformat.table.cell_reader import CellReader
 from tableformat.table.group_cache import GroupCache
 from tableformat.table.ordered import run_ordered
 from tableformat.table.part_reader import PartReader
@@ -62,7 +63,9 @@ class Reading:
         self.source = source
         self.schema = source.entry.schema
         self.storage = self.schema.arrow_schema()
-        self._parts = PartReader(source.backend, self.storage, source.limits)
+        self.cells = CellReader(source)
+        """Reads what media cells point at."""
+        self._parts = PartReader(source.backend, self.storage, source.limits, source.physical)
         self._cache = GroupCache(source.limits.cache_bytes)
         self._starts: Positions | None = None
         self._lock = threading.Lock()

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow as pa
+
 from tableformat.errors import AccessRefusedError, UsageError, message
 from tableformat.format.manifest import Part, TableEntry
 from tableformat.format.media.classes import Classes
@@ -42,7 +44,13 @@ class TableSource:
     """From the digest of a class set to the set."""
     opener: Opener | None = None
     """A function of some module that makes this source again in another process; None: the table does not pickle."""
+    input: Any = None
+    """What a draft that takes rows from this table records of it; None where nothing is to be recorded."""
     limits: Limits = Limits()
+    cells_prefix: str | None = None
+    """What stands before relative uris of cells outside of the library; None: the folder of the store's parts."""
+    physical: pa.Schema | None = None
+    """The Arrow schema of the files, where it is not the storage schema of the entry, to which columns are then cast."""
     input: Input | None = None
     """The version that it belongs to, as an input of what is made from it; None for a table of no version."""
     _lock: Any = field(default_factory=threading.Lock, repr=False)

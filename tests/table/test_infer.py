@@ -19,7 +19,8 @@ from tableformat.format.types import Where
 from tableformat.table.build import build_columns
 from tableformat.table.infer import infer
 from tableformat.table.inference import TableInference
-from tests.table.inline_placer import InlinePlacer
+from tableformat.table.values import column_values
+from tests.table.inline_placer import InlinePlacer, read_media
 
 VALUES = st.recursive(
     st.none()
@@ -159,6 +160,19 @@ def test_columns_widen_from_batch_to_batch() -> None:
         "a": "string", "b": "float64", "c": "list<int64>", "d": "tensor<float64, any shape>", "e": "int16"
     }  # fmt: skip
     assert [column.id for column in before.schema.columns] == [column.id for column in after.schema.columns]
+
+
+def test_batches_of_narrower_values_are_stored_in_the_wider_column() -> None:
+    """A batch whose own type is narrower than the column's, tensors included, becomes an array of the column's."""
+    inference = follow({"a": [1.5], "t": [np.zeros(2)], "l": [[1.5]], "d": [{"x": 1, "y": "a"}]})
+    rows = {"a": [2], "t": [np.ones((1, 3), np.int8)], "l": [[1]], "d": [{"x": 2}]}
+    observed = inference.observe(rows, 1)
+    arrays = build_columns(observed.schema, rows, InlinePlacer(), 1, observed.ready)
+    values = column_values(observed.schema, arrays, read_media)
+    assert (values["a"], values["l"], values["d"]) == ([2.0], [[1.0]], [{"x": 2, "y": None}])
+    assert values["t"][0].tolist() == [[1.0, 1.0, 1.0]]
+    with pytest.raises(SchemaError, match="column 'a', row 1 · expected float64"):
+        inference.observe({"a": [2**53 + 1]}, 1)
 
 
 def test_what_changed_is_told() -> None:

@@ -3,12 +3,9 @@
 Whatever does not fit raises `SchemaError` with the column, the row, and both types. Media are handed to a hook.
 """
 
-# ruff: noqa: ARG001 - the functions of one table of rules share a signature
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +25,17 @@ from tableformat.format.types.arrays import (
     struct_parts,
 )
 from tableformat.format.types.base import ColumnType, Field, NullType
+from tableformat.format.types.fit_scalar import (
+    Fitting,
+    MediaHook,
+    fail_types,
+    fit_class,
+    fit_interval,
+    fit_json,
+    fit_null,
+    fit_scalar,
+    fit_uuid,
+)
 from tableformat.format.types.media import ClassType, MediaType
 from tableformat.format.types.nearest import nearest
 from tableformat.format.types.nested import FixedListType, ListType, MapType, StructType
@@ -36,23 +44,6 @@ from tableformat.format.types.tensor import TensorType
 from tableformat.format.types.where import Where
 
 __all__ = ["Fitting", "MediaHook", "fit_field"]
-
-MediaHook = Callable[[MediaType, pa.Array, Where], pa.Array]
-"""Makes cells of Arrow data that stand in a media column."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fitting:
-    """What a conversion is for."""
-
-    media: MediaHook | None = None
-    """Makes media cells; without it only finished cells pass."""
-    stored: bool = False
-    """The data are in storage form already, of an older schema: integers may be durations, texts JSON."""
-    rounding: bool = False
-    """Floats may be rounded to a narrower float: for Python's floats, which have one width only."""
-    known_ids: Callable[[str], Any] | None = None
-    """From the digest of a class set to the ids it holds, for types that carry no set themselves."""
 
 
 def fit_field(field: Field, array: pa.Array, where: Where, how: Fitting, parent: pa.Array | None = None) -> pa.Array:
@@ -97,155 +88,9 @@ def _fit(type_: ColumnType, array: pa.Array, where: Where, how: Fitting) -> pa.A
     return _FITTERS[type(type_)](type_, array, where, how)
 
 
-def _fit_scalar(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    target: pa.DataType = type_.data_type
-    source: pa.DataType = array.type
-    if source == type_.storage() and (how.stored or source == target):
-        return array
-    if not _may_cast(source, target):
-        _fail_types(type_, array, where)
-    try:
-        cast = array.cast(target)
-    except pa.ArrowException:
-        cast = None
-    lossy = cast is not None and pa.types.is_floating(target) and _loses(array, cast, how)
-    if cast is None or lossy:
-        index = _first_failing(array, target, how)
-        where.fail(
-            index,
-            expected=type_,
-            got=f"{array[index].as_py()!r} ({source})" if index is not None else source,
-            todo="declare a wider type",
-        )
-    return cast.view(pa.int64()) if pa.types.is_duration(target) else cast
-
-
-def _may_cast(source: pa.DataType, target: pa.DataType) -> bool:
-    """Which conversions are between like and like; whether each value survives is for the cast to say."""
-    t = pa.types
-    if t.is_integer(target) or t.is_floating(target):
-        return bool(t.is_integer(source) or t.is_floating(source))
-    if t.is_decimal(target):
-        return bool(t.is_decimal(source) or t.is_integer(source))
-    if t.is_timestamp(target):
-        return bool(t.is_timestamp(source)) and (source.tz is None) == (target.tz is None)
-    if t.is_fixed_size_binary(target):
-        return bool(t.is_binary(source) or t.is_fixed_size_binary(source))
-    if t.is_binary(target):
-        return bool(t.is_fixed_size_binary(source))
-    return any(
-        is_it(target) and is_it(source)
-        for is_it in (t.is_boolean, t.is_string, t.is_binary, t.is_date, t.is_time, t.is_duration)
-    )
-
-
-def _loses(array: pa.Array, cast: pa.Array, how: Fitting) -> bool:
-    """Whether a cast to floats changed a value: rounded it, made an integer another one, or overflowed to infinity."""
-    if pa.types.is_integer(array.type):
-        limit = {16: 2**11, 32: 2**24, 64: 2**53}[cast.type.bit_width]
-        ends = pc.min_max(array)
-        return bool(ends["min"].as_py() is not None and (ends["min"].as_py() < -limit or ends["max"].as_py() > limit))
-    if array.type.bit_width <= cast.type.bit_width:
-        return False
-    back, given = cast.cast(array.type), array
-    if how.rounding:
-        return bool(pc.any(pc.and_(pc.is_finite(given), pc.invert(pc.is_finite(back)))).as_py())
-    same = pc.or_(pc.equal(back, given), pc.and_(pc.is_nan(back), pc.is_nan(given)))
-    return not pc.all(same).as_py()
-
-
-def _first_failing(array: pa.Array, target: pa.DataType, how: Fitting) -> int | None:
-    """The first value that does not survive the cast, found by halving: a batch of n takes 2n of work."""
-    start, stop = 0, len(array)
-    if not _fails(array, target, how):
-        return None
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        if _fails(array.slice(start, middle - start), target, how):
-            stop = middle
-        else:
-            start = middle
-    return start
-
-
-def _fails(array: pa.Array, target: pa.DataType, how: Fitting) -> bool:
-    try:
-        cast = array.cast(target)
-    except pa.ArrowException:
-        return True
-    return pa.types.is_floating(target) and _loses(array, cast, how)
-
-
-def _fit_uuid(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    if array.type != pa.binary(16):
-        _fail_types(type_, array, where)
-    return array
-
-
-_INTERVAL: Final = np.dtype([("months", "<i4"), ("days", "<i4"), ("nanos", "<i8")])
-
-
-def _fit_interval(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    if array.type == type_.storage():
-        return array
-    if array.type != pa.month_day_nano_interval():
-        _fail_types(type_, array, where)
-    values = np.frombuffer(array.buffers()[1], _INTERVAL)[array.offset : array.offset + len(array)]
-    parts = [pa.array(np.ascontiguousarray(values[name])) for name in ("months", "days", "nanos")]
-    return struct_array(type_.storage(), parts, len(array), null_mask(array))
-
-
-def _fit_json(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    if not pa.types.is_string(array.type):
-        _fail_types(type_, array, where)
-    if not how.stored:
-        for text in array.unique().to_pylist():
-            try:
-                if text is not None:
-                    json.loads(text, parse_constant=_refuse)
-            except (ValueError, RecursionError):
-                index = pc.index(array, text).as_py()
-                where.fail(
-                    index,
-                    expected="JSON text",
-                    got=repr(text)[:200],
-                    todo="encode the values with json.dumps, or declare a string",
-                )
-    return array
-
-
-def _refuse(token: str) -> None:
-    raise ValueError(token)
-
-
-def _fit_class(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    if not pa.types.is_integer(array.type):
-        _fail_types(type_, array, where)
-    ids = _fit_scalar(ScalarType(type_.storage()), array, where, how)
-    if type_.strict and not how.stored:
-        known = type_.source if type_.source is not None else how.known_ids(type_.classes) if how.known_ids else None
-        if known is not None:
-            used = ids.unique().drop_null().to_pylist()
-            if unknown := set(used) - set(known):
-                index = pc.index(ids, pa.scalar(min(unknown), ids.type)).as_py()
-                where.fail(
-                    index,
-                    expected="an id of the class set",
-                    got=min(unknown),
-                    todo="add it to the set, or declare strict=False",
-                )
-    return ids
-
-
-def _fit_null(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
-    if array.type == type_.storage():
-        return array
-    return _fail_types(type_, array, where)
-
-
 def _fit_list(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
     if not _is_list(array.type):
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     lengths, elements = list_parts(array)
     if isinstance(type_, FixedListType):
         wrong = lengths != type_.size
@@ -262,7 +107,7 @@ def _fit_struct(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.A
     if pa.types.is_map(array.type) and not list_parts(array)[0].any():
         array = pa.array([None if empty else {} for empty in array.is_null().to_pylist()], pa.struct([]))
     if not pa.types.is_struct(array.type):
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     given = struct_parts(array)
     fitted = []
     for field in type_.fields:
@@ -285,7 +130,7 @@ def _fit_map(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Arra
     source = array.type
     pairs = _is_list(source) and pa.types.is_struct(source.value_type) and source.value_type.num_fields == 2
     if not pa.types.is_map(source) and not pairs:
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     lengths, entries = list_parts(array)
     if (index := first_null(entries)) is not None:
         where.child("{}", owner(lengths)).fail(index, expected="an entry with a key", got="null")
@@ -309,7 +154,7 @@ def _fit_tensor(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.A
         shape = [type_.size]
     for size in shape:
         if not _is_list(elements.type):
-            _fail_types(type_, array, where)
+            fail_types(type_, array, where)
         lengths, below = list_parts(elements)
         if (lengths != size).any():
             index = int((lengths != size).argmax())
@@ -323,14 +168,14 @@ def _fit_tensor(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.A
 
 def _fit_any_shape(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
     if pa.types.is_fixed_size_list(array.type) and how.stored:
-        _fail_types(type_, array, where)  # the shape stands in the older schema: see `widen_tensors`
+        fail_types(type_, array, where)  # the shape stands in the older schema: see `widen_tensors`
     names = {field.name for field in array.type} if pa.types.is_struct(array.type) else set()
     if names != {"data", "shape"}:
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     parts = struct_parts(array)
     data, shape = normal(parts["data"]), normal(parts["shape"])
     if not _is_list(data.type) or not _is_list(shape.type):
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     counts, elements = list_parts(data)
     dims, sizes = list_parts(shape)
     level = where.child(".data", owner(counts))
@@ -363,7 +208,7 @@ def _fit_elements(type_: TensorType, elements: pa.Array, where: Where, how: Fitt
 
 def _fit_media(type_: Any, array: pa.Array, where: Where, how: Fitting) -> pa.Array:
     if array.type != type_.storage():
-        _fail_types(type_, array, where)
+        fail_types(type_, array, where)
     return array if how.stored or how.media is None else how.media(type_, array, where)
 
 
@@ -372,20 +217,13 @@ def _is_list(data_type: pa.DataType) -> bool:
     return bool(t.is_list(data_type) or t.is_large_list(data_type) or t.is_fixed_size_list(data_type))
 
 
-def _fail_types(type_: ColumnType, array: pa.Array, where: Where) -> Any:
-    index = pc.index(array.is_valid(), True).as_py()
-    return where.fail(
-        None if index < 0 else index, expected=type_, got=array.type, todo="convert the column, or declare its type"
-    )
-
-
 _FITTERS: Final[dict[type, Callable[[Any, pa.Array, Where, Fitting], pa.Array]]] = {
-    ScalarType: _fit_scalar,
-    UuidType: _fit_uuid,
-    IntervalType: _fit_interval,
-    JsonType: _fit_json,
-    ClassType: _fit_class,
-    NullType: _fit_null,
+    ScalarType: fit_scalar,
+    UuidType: fit_uuid,
+    IntervalType: fit_interval,
+    JsonType: fit_json,
+    ClassType: fit_class,
+    NullType: fit_null,
     ListType: _fit_list,
     FixedListType: _fit_list,
     StructType: _fit_struct,

@@ -1,0 +1,182 @@
+"""How a table looks when it is printed: one screen of text, or HTML with thumbnails.
+
+What is shown came from a store and is not trusted: text loses control characters, HTML is escaped throughout, and no
+reference outside of the store is opened. Thumbnails are images of the store itself, small ones as they are, others made
+smaller by Pillow where it is installed.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from tableformat.errors import TableformatError
+from tableformat.format.media.base import Media
+from tableformat.format.media.image import Image
+from tableformat.table.rows import Row, short, visible_columns
+
+if TYPE_CHECKING:
+    from tableformat.table.table import Table
+
+__all__ = ["MAX_HTML_MEDIA_BYTES", "PREVIEW", "html_of_table", "text_of_table"]
+
+PREVIEW: Final = 5
+"""Rows shown."""
+MAX_HTML_MEDIA_BYTES: Final = 2_000_000
+"""Bytes of media that are read for one view in HTML."""
+_COLUMNS: Final = 8
+_WIDTH: Final = 110
+_CELL: Final = 24
+_VERBATIM_BYTES: Final = 24 << 10
+_THUMBNAIL: Final = 96
+_MAX_PIXELS: Final = 50_000_000
+_DATA_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp"}
+# What browsers show as still pictures. SVG is left out: it is a document that may hold others.
+
+
+def text_of_table(table: Table, preview: Table, count: int | None) -> str:
+    """The table in one screen: its name, size and columns, and its first rows. Errors of reading are told, not raised."""
+    lines = [_title(table, count)]
+    columns = visible_columns(table.schema)
+    names = [_clean(column.name) for column in columns]
+    rows, fault = _rows(preview)
+    if columns:
+        lines.append("columns: " + _cut(", ".join(f"{name}: {_cut(str(column.type), 40)}" for name, column in zip(names, columns, strict=True)), 3 * _WIDTH))
+    if rows:
+        lines += _grid(names, rows)
+        if count is None or count > len(rows):
+            lines.append("…")
+    if fault:
+        lines.append(f"(rows cannot be shown: {_clean(fault)})")
+    return "\n".join(lines)
+
+
+def _title(table: Table, count: int | None) -> str:
+    size = "rows behind a filter" if count is None else f"{count:,} {'row' if count == 1 else 'rows'}"
+    width = len(visible_columns(table.schema))
+    key = f", key {', '.join(map(_clean, table.key))}" if table.key else ""
+    return f"<Table {_clean(table.source.address)}: {size} × {width} {'column' if width == 1 else 'columns'}{key}>"
+
+
+def _rows(preview: Table) -> tuple[list[Row], str]:
+    try:
+        return list(preview.rows()), ""
+    except (TableformatError, OSError) as error:
+        return [], str(error)[:300]
+
+
+def _grid(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
+    """Columns aligned, cut to the width of a screen; numbers to the right."""
+    shown = min(len(names), _COLUMNS)
+    table = [[_cut(name, _CELL) for name in names[:shown]], *([_cut(_value(value), _CELL) for value in list(row.values())[:shown]] for row in rows)]
+    widths = [max(len(line[place]) for line in table) for place in range(shown)]
+    while shown > 1 and sum(widths[:shown]) + 2 * shown > _WIDTH:
+        shown -= 1
+    right = [all(isinstance(list(row.values())[place], (int, float)) for row in rows) for place in range(shown)]
+    more = "  …" if shown < len(names) else ""
+    return ["  ".join(text.rjust(width) if to_right else text.ljust(width) for text, width, to_right in zip(line, widths, right, strict=False)).rstrip() + more for line in table]
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return _clean(value)
+    try:
+        return short(value, _CELL)
+    except (TableformatError, OSError) as error:
+        return f"<{type(error).__name__}>"
+
+
+def _clean(text: str) -> str:
+    """Without what would move the cursor, colour the screen or turn the line around."""
+    return "".join(char if char.isprintable() else "·" for char in text)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def html_of_table(table: Table, preview: Table, count: int | None) -> str:
+    """The table as HTML: title, columns with their types, first rows, thumbnails of images. Reads up to 2 MB of media and
+    opens no reference."""
+    columns = visible_columns(table.schema)
+    rows, fault = _rows(preview)
+    head = "".join(f"<th>{_escape(column.name)}<br><small>{_escape(_cut(str(column.type), 40))}</small></th>" for column in columns)
+    budget = _Budget(MAX_HTML_MEDIA_BYTES)
+    body = "".join("<tr>" + "".join(f"<td>{_html_value(value, budget)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    more = "<p>…</p>" if rows and (count is None or count > len(rows)) else ""
+    note = f"<p>(rows cannot be shown: {_escape(fault)})</p>" if fault else ""
+    return f"<div><p>{_escape(_title(table, count)[1:-1])}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{note}</div>"
+
+
+def _escape(text: str) -> str:
+    return html.escape(_clean(text), quote=True)
+
+
+class _Budget:
+    """Bytes of media that may still be read."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, size: int | None) -> bool:
+        if size is None or size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+def _html_value(value: Any, budget: _Budget) -> str:
+    if isinstance(value, Image) and (source := _thumbnail(value, budget)) is not None:
+        return f'<img src="{source}" alt="{_escape(_value(value))}" style="max-width:{_THUMBNAIL}px;max-height:{_THUMBNAIL}px">' + (
+            f"<br><small>{_escape(_cut(value.caption, 80))}</small>" if value.caption else ""
+        )
+    if isinstance(value, Media):
+        return _escape(_value(value))
+    return _escape(_cut(_value(value), 80))
+
+
+def _thumbnail(image: Image, budget: _Budget) -> str | None:
+    """A data: URI of an image whose bytes are the store's own; None where it is to be told in words."""
+    try:
+        content_type = _DATA_TYPES.get(image.format or "")
+        if content_type is None or image.reference is not None or not budget.take(image.size):
+            return None
+        data = image.bytes()
+    except (TableformatError, OSError):
+        return None
+    if len(data) > _VERBATIM_BYTES:
+        smaller = _smaller(data)
+        if smaller is None:
+            return None
+        content_type, data = "image/png", smaller
+    return f"data:{content_type};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _smaller(data: bytes) -> bytes | None:
+    """A small PNG of the image; None without Pillow, and where it cannot or should not be decoded."""
+    try:
+        from PIL import Image as PillowImage
+    except ImportError:
+        return None
+    import warnings
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with PillowImage.open(io.BytesIO(data), formats=["PNG", "JPEG", "GIF", "WEBP", "BMP"]) as picture:
+                if picture.width * picture.height > _MAX_PIXELS:
+                    return None
+                picture.draft("RGB", (_THUMBNAIL * 2, _THUMBNAIL * 2))
+                picture.thumbnail((_THUMBNAIL * 2, _THUMBNAIL * 2))
+                out = io.BytesIO()
+                picture.convert("RGBA" if "A" in picture.getbands() or picture.mode == "P" else "RGB").save(out, "PNG")
+    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError):
+        return None
+    return out.getvalue()
