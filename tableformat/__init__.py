@@ -37,6 +37,7 @@ from tableformat.format.types import (
     VideoType,
 )
 from tableformat.store import Store, open_store, read_table
+from tableformat.table.local_table import LocalTable
 from tableformat.table.table import Table
 from tableformat.table.writer import TableWriter
 
@@ -55,6 +56,7 @@ __all__ = [
     "Image",
     "ImageType",
     "JsonType",
+    "LocalTable",
     "Mask",
     "Media",
     "Molecule",

@@ -134,9 +134,8 @@ def live_versions(context: StoreContext, name: str) -> Iterator[VersionFile]:
 def _check_vacant(backend: Backend) -> None:
     """Refuse to make a store among other people's files: raises `NotAStoreError` where the folder is not empty."""
     for found in backend.list(""):
-        if not found.path.rsplit("/", 1)[-1].startswith("."):
+        if not found.path.startswith("."):
             raise NotAStoreError(
                 message("creating a store", path=backend.root, expected="an empty or absent folder", got=f"a folder that holds {found.path}",
                         todo="choose another place, or a folder inside it")
             )  # fmt: skip
-        break

@@ -42,8 +42,8 @@ class Fence:
 
     @property
     def place(self) -> str:
-        """`pack.md:12`, for messages."""
-        return f"{self.path.name}:{self.line}"
+        """`spec/pack.md:12`, for messages."""
+        return f"{'/'.join(self.path.parts[-2:])}:{self.line}"
 
     @property
     def case(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +56,18 @@ def test_every_folder_is_a_package() -> None:
     """A folder of the library without `__init__.py` would be left out of the wheel, and of the import contracts."""
     folders = {path.parent for path in LIBRARY}
     assert sorted(str(folder) for folder in folders if not (folder / "__init__.py").exists()) == []
+
+
+def test_every_door_is_in_its_contract() -> None:
+    """The import contract of the doors lists each door that there is."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
+    (contract,) = [contract for contract in settings if contract["name"] == "doors use the front door"]
+    doors = {
+        f"tableformat.{name}"
+        for name in ("convert", "cli", "view")
+        if (ROOT / "tableformat" / name / "__init__.py").exists()
+    }
+    assert doors <= set(contract["source_modules"])
 
 
 @pytest.mark.parametrize("path", [*LIBRARY, *TESTS, *BENCHMARKS], ids=lambda path: str(path.relative_to(ROOT)))

@@ -81,7 +81,11 @@ class BlobVerifier:
         None for a `uri` that names no owned file, which is reported too.
         """
         if not is_owned_uri(uri):
-            self._findings.add(repr(uri)[:120], "a uri of owned bytes is packs/<2 hex>/<sha256>.zip or blobs/<2 hex>/<sha256>", "format")
+            self._findings.add(
+                repr(uri)[:120],
+                "a uri of owned bytes is packs/<2 hex>/<sha256>.zip or blobs/<2 hex>/<sha256>",
+                "format",
+            )
             return None
         found = self._known(uri)
         if found is not None:
@@ -93,7 +97,9 @@ class BlobVerifier:
             if found is None:
                 is_pack = uri.startswith("packs/")
                 if uri in self.seen:  # whole then, and forgotten since
-                    found = self._read_directory(uri) if is_pack else self._single(uri, self._backend.size(DATA + uri) or 0)
+                    found = (
+                        self._read_directory(uri) if is_pack else self._single(uri, self._backend.size(DATA + uri) or 0)
+                    )
                 else:
                     found = self._read_pack(uri) if is_pack else self._read_single(uri)
                 self._keep(found)
@@ -117,7 +123,12 @@ class BlobVerifier:
             self._at_work.pop(file.uri, None)
 
     def check_ranges(
-        self, uri: str, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], digests: Digests, rows: Sequence[str]
+        self,
+        uri: str,
+        offsets: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+        digests: Digests,
+        rows: Sequence[str],
     ) -> None:
         """Compare cells that point into one file with what it holds; `rows` says for each cell where it stands.
 
@@ -134,7 +145,9 @@ class BlobVerifier:
         else:
             self._compare(file, offsets, sizes, digests, rows)
 
-    def check_frame(self, uri: str | None, offset: int, size: int, stored: bytes | None, digest: bytes, inline: bytes | None) -> None:
+    def check_frame(
+        self, uri: str | None, offset: int, size: int, stored: bytes | None, digest: bytes, inline: bytes | None
+    ) -> None:
         """Decode a zstd frame and compare what comes out with `digest`; raises `FormatError` where it differs."""
         frame = inline if inline is not None else self._reader.read_many([(str(uri), offset, size, stored)])[0]
         decode_frame(frame, digest, "inline" if uri is None else f"{DATA}{uri} bytes {offset}–{offset + size}")
@@ -142,7 +155,12 @@ class BlobVerifier:
     # Within
 
     def _compare(
-        self, file: BlobFile, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], digests: Digests, rows: Sequence[str]
+        self,
+        file: BlobFile,
+        offsets: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+        digests: Digests,
+        rows: Sequence[str],
     ) -> None:
         path = DATA + file.uri
         place = np.minimum(np.searchsorted(file.offsets, offsets), max(len(file.offsets) - 1, 0))
@@ -150,7 +168,11 @@ class BlobVerifier:
             right = np.zeros(len(offsets), np.bool_)
         else:
             told = digests != np.zeros((), "V32")
-            right = (file.offsets[place] == offsets) & (file.sizes[place] == sizes) & (~told | (file.digests[place] == digests))
+            right = (
+                (file.offsets[place] == offsets)
+                & (file.sizes[place] == sizes)
+                & (~told | (file.digests[place] == digests))
+            )
         for row in np.flatnonzero(~right).tolist():
             text = f"bytes {offsets[row]}–{offsets[row] + sizes[row]} are no blob of it with the digest sha256:{digests[row].tobytes().hex()}"
             self._findings.hit(path, text, rows[row])
@@ -159,7 +181,12 @@ class BlobVerifier:
             self._findings.hit(path, _damage(offsets[row], sizes[row], digests[row]), rows[row])
 
     def _check_moved(
-        self, uri: str, offsets: npt.NDArray[np.int64], sizes: npt.NDArray[np.int64], digests: Digests, rows: Sequence[str]
+        self,
+        uri: str,
+        offsets: npt.NDArray[np.int64],
+        sizes: npt.NDArray[np.int64],
+        digests: Digests,
+        rows: Sequence[str],
     ) -> None:
         """Read blobs from where they were moved to, a few at a time; each is compared with its digest."""
         requests = [
@@ -172,9 +199,8 @@ class BlobVerifier:
             while stop < len(requests) and stop - at < _MOVED_ROWS and (held < _BATCH_BYTES or stop == at):
                 held += requests[stop][2]
                 stop += 1
-            for row in self._unreadable(requests[at:stop]):
-                text, row = row[1], row[0] + at
-                self._findings.hit(DATA + uri, text, rows[row])
+            for row, text in self._unreadable(requests[at:stop]):
+                self._findings.hit(DATA + uri, text, rows[at + row])
             at = stop
 
     def _unreadable(self, requests: list[tuple[str, int, int, bytes]]) -> list[tuple[int, str]]:
@@ -198,9 +224,10 @@ class BlobVerifier:
         size = self._backend.size(path)
         if size is None:
             return self._gone(uri)
+        if size > _MAX_FILE_BYTES:
+            self._findings.add(path, f"a pack has at most {_MAX_FILE_BYTES} bytes, this has {size}", LimitError.kind)
+            return BlobFile(uri, "unreadable", *_NONE)
         try:
-            if size > _MAX_FILE_BYTES:
-                raise LimitError(f"a pack has at most {_MAX_FILE_BYTES} bytes, this has {size}")
             data = self._backend.read(path)
             self._findings.read(path, len(data), files=1)
             if hashlib.sha256(data).hexdigest() != stem_of(uri):
@@ -212,7 +239,7 @@ class BlobVerifier:
             except FormatError as error:
                 damaged = _damaged_blobs(data, blobs)
                 self._findings.add(path, str(error), error.kind)
-        except (FormatError, LimitError, NotFoundError) as error:
+        except (FormatError, NotFoundError) as error:
             self._findings.add(path, str(error), error.kind)
             return BlobFile(uri, "unreadable", *_NONE)
         self._findings.count(blobs=len(blobs))
@@ -251,7 +278,9 @@ class BlobVerifier:
             where = f"; of its MiBs {wrong[:20]} differ from their sums" if wrong else ""
             self._findings.add(path, f"the SHA-256 of the file is not its name{where}")
         elif wrong:
-            self._findings.add(sums_path(uri), f"the sums of the MiBs {wrong[:20]} are not those of the blob, which is whole")
+            self._findings.add(
+                sums_path(uri), f"the sums of the MiBs {wrong[:20]} are not those of the blob, which is whole"
+            )
         return self._single(uri, size, damaged)
 
     def _read_sums(self, uri: str, size: int) -> bytes | None:
@@ -259,7 +288,8 @@ class BlobVerifier:
         try:
             sums = self._backend.read_or_none(path, limit=-(-size // MIB) * 32 + 64)
             if sums is None:
-                raise NotFoundError("no such file, so ranges of the blob cannot be checked")
+                self._findings.add(path, "no such file, so ranges of the blob cannot be checked", NotFoundError.kind)
+                return None
             self._findings.read(path, len(sums), files=1)
             return check_sums(sums, size, path)
         except (FormatError, LimitError, NotFoundError) as error:
@@ -274,7 +304,9 @@ class BlobVerifier:
     def _gone(self, uri: str) -> BlobFile:
         moved = f"moved/{stem_of(uri)}.parquet"
         if self._backend.size(moved) is None:
-            self._findings.add(DATA + uri, f"no such file, and no {moved} that tells where its blobs went", NotFoundError.kind)
+            self._findings.add(
+                DATA + uri, f"no such file, and no {moved} that tells where its blobs went", NotFoundError.kind
+            )
             return BlobFile(uri, "unreadable", *_NONE)
         return BlobFile(uri, "moved", *_NONE)
 

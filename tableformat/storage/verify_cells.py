@@ -106,7 +106,12 @@ class CellVerifier:
             self._check_encoded(cells[at].as_py(), checksums[at].tobytes(), media[at].tobytes(), where(at))
 
     def _check_inline(
-        self, inline: pa.Array, size: pa.Array, checksums: Digests, mask: npt.NDArray[np.bool_], where: Callable[[int], str]
+        self,
+        inline: pa.Array,
+        size: pa.Array,
+        checksums: Digests,
+        mask: npt.NDArray[np.bool_],
+        where: Callable[[int], str],
     ) -> None:
         sizes = size.to_pylist()
         for at in np.flatnonzero(mask).tolist():
@@ -115,7 +120,9 @@ class CellVerifier:
             if sizes[at] is not None and sizes[at] != len(data):
                 self._findings.add(where(at), f"{len(data)} inline bytes where {sizes[at]} are told")
             elif checksums[at].tobytes() not in (bytes(32), hashlib.sha256(data).digest()):
-                self._findings.add(where(at), f"inline bytes are not those with the digest sha256:{checksums[at].tobytes().hex()}")
+                self._findings.add(
+                    where(at), f"inline bytes are not those with the digest sha256:{checksums[at].tobytes().hex()}"
+                )
 
     def _check_places(
         self,
@@ -153,7 +160,9 @@ class CellVerifier:
             if cell["encoding"] != "zstd" or not isinstance(file, dict) or media == bytes(32):
                 raise FormatError("an encoded cell has the encoding zstd and a digest of what comes out")
             inline = file["inline"]
-            self._blobs.check_frame(file["uri"], int(file["offset"] or 0), int(file["size"] or 0), stored, media, inline)
+            self._blobs.check_frame(
+                file["uri"], int(file["offset"] or 0), int(file["size"] or 0), stored, media, inline
+            )
             if len(self._decoded) >= _MAX_FRAMES:
                 self._decoded.clear()
             self._decoded.add((stored, media))

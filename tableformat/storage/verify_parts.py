@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import Any, Final
 
@@ -41,7 +41,15 @@ _MAX_GROUP: Final = 1 << 30
 class PartVerifier:
     """Verifies the parts of one table, which come in row order, and in the end its columns. Belongs to one thread."""
 
-    def __init__(self, backend: Backend, findings: Findings, entry: TableEntry, cells: CellVerifier, place: str, helpers: Executor) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        findings: Findings,
+        entry: TableEntry,
+        cells: CellVerifier,
+        place: str,
+        helpers: Executor,
+    ) -> None:
         self._backend = backend
         self._findings = findings
         self._entry = entry
@@ -52,7 +60,9 @@ class PartVerifier:
         self._ids = [str(column.id) for column in entry.schema.columns]
         self._chains = [ColumnChain(field.type) for field in self._schema]
         self._class_columns = [
-            index for index, column in enumerate(entry.schema.columns) if column.annotates is not None and column.annotates[1] == "classes"
+            index
+            for index, column in enumerate(entry.schema.columns)
+            if column.annotates is not None and column.annotates[1] == "classes"
         ]
         self._whole = True
         self.class_sets: set[str] = set()
@@ -60,8 +70,9 @@ class PartVerifier:
         self.rows = 0
         """Rows that the parts hold, as the manifest says."""
 
-    def check_all(self, items: Iterable[JsonObject]) -> None:
-        """Verify every part; then compare the columns with the digests in the entry, where all parts could be read."""
+    def check_all(self, items: Iterable[JsonObject], is_complete: Callable[[], bool]) -> None:
+        """Verify every part; then compare the columns with the digests in the entry, where all parts could be read and
+        `is_complete` says that `items` were all there are."""
         for number, item in enumerate(items):
             place = f"{self._place} part {number}"
             part = None
@@ -69,6 +80,7 @@ class PartVerifier:
                 part = Part.from_json(item, place)
             if part is None or not self.check(part):
                 self._whole = False
+        self._whole &= is_complete()
         if self.rows != self._entry.rows and self._whole:
             self._findings.add(self._place, f"its parts have {self.rows} rows, the entry says {self._entry.rows}")
         if self._whole:
@@ -80,7 +92,11 @@ class PartVerifier:
         first, self.rows = self.rows, self.rows + part.rows
         size = self._backend.size(file.path)
         if size is None:
-            self._findings.add(file.path, f"no such file; it holds rows {first}–{first + part.rows} of {self._place}", NotFoundError.kind)
+            self._findings.add(
+                file.path,
+                f"no such file; it holds rows {first}–{first + part.rows} of {self._place}",
+                NotFoundError.kind,
+            )
             return False
         if size != file.size:
             self._findings.add(file.path, f"{size} bytes where the manifest says {file.size}")
@@ -118,7 +134,11 @@ class PartVerifier:
         row = first
         for batch in self._batches(file.path, size, metadata):
             columns = batch.columns
-            list(self._helpers.map(lambda i, columns=columns: self._feed(units[i], self._chains[i], columns[i]), range(len(columns))))  # type: ignore[misc]
+            list(
+                self._helpers.map(
+                    lambda i, columns=columns: self._feed(units[i], self._chains[i], columns[i]), range(len(columns))
+                )
+            )
             for index, bounds in stats.items():
                 bounds.update(columns[index])
             numbers = np.arange(row, row + len(batch))
@@ -143,19 +163,29 @@ class PartVerifier:
         path = part.files[0].path
         for index, name in enumerate(self._schema.names):
             if part.values.get(self._ids[index]) != units[index].digest():
-                self._findings.add(f"{path} column {name!r}", f"its values have the digest {units[index].digest()}, not that in the manifest")
+                self._findings.add(
+                    f"{path} column {name!r}",
+                    f"its values have the digest {units[index].digest()}, not that in the manifest",
+                )
         for index, bounds in stats.items():
             type_ = self._schema.field(index).type
             if not _bounds_hold(part.stats[self._ids[index]], bounds.to_json(), type_):
-                self._findings.add(f"{path} column {self._schema.names[index]!r}", "its statistics in the manifest leave out rows")
+                self._findings.add(
+                    f"{path} column {self._schema.names[index]!r}", "its statistics in the manifest leave out rows"
+                )
 
     def _check_columns(self) -> None:
         for index, name in enumerate(self._schema.names):
             told, chain = self._entry.columns[self._ids[index]], self._chains[index]
             if told["digest"] != chain.digest():
-                self._findings.add(f"{self._place} column {name!r}", f"the values of its {self.rows} rows have the digest {chain.digest()}, not {told['digest']}")
+                self._findings.add(
+                    f"{self._place} column {name!r}",
+                    f"the values of its {self.rows} rows have the digest {chain.digest()}, not {told['digest']}",
+                )
             elif told.get("link") != PREFIX + chain.link.hex():
-                self._findings.add(f"{self._place} column {name!r}", f"the link of its full blocks is {PREFIX}{chain.link.hex()}")
+                self._findings.add(
+                    f"{self._place} column {name!r}", f"the link of its full blocks is {PREFIX}{chain.link.hex()}"
+                )
 
     def _batches(self, path: str, size: int, metadata: pq.FileMetaData) -> Iterator[pa.RecordBatch]:
         """All rows of the file, its pages compared with their checksums; no more at once than a bound however it is coded."""
@@ -181,10 +211,14 @@ class PartVerifier:
 
 def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
     if not found.equals(expected, check_metadata=False):
-        raise CorruptError(f"columns {found.names} of types {found.types}, expected {expected.names} of types {expected.types}"[:600])
+        raise CorruptError(
+            f"columns {found.names} of types {found.types}, expected {expected.names} of types {expected.types}"[:600]
+        )
     for field, wanted in zip(found, expected, strict=True):
         if list(_ids(field)) != list(_ids(wanted)):
-            raise CorruptError(f"column {field.name!r} has the field ids {list(_ids(field))}, expected {list(_ids(wanted))}"[:600])
+            raise CorruptError(
+                f"column {field.name!r} has the field ids {list(_ids(field))}, expected {list(_ids(wanted))}"[:600]
+            )
 
 
 def _ids(field: pa.Field) -> Iterator[bytes | None]:
@@ -240,7 +274,7 @@ class _RangeFile(io.RawIOBase):
         return self._at
 
     def read(self, size: int = -1) -> bytes:
-        end = self._size if size is None or size < 0 else min(self._at + size, self._size)
+        end = self._size if size < 0 else min(self._at + size, self._size)
         data = self._backend.read(self._path, self._at, end - self._at) if end > self._at else b""
         self._at += len(data)
         return data

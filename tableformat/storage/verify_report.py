@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Final
 
 import pyarrow as pa
 
-from tableformat.errors import BackendError, CorruptError, Problem, TableformatError
+from tableformat.errors import BackendError, CorruptError, FormatError, Problem, TableformatError
 
 __all__ = ["MAX_PROBLEMS", "Findings", "Progress", "VerifyReport"]
 
 MAX_PROBLEMS: Final = 10_000
 """Problems that are told one by one; a store with more of them is lost, and the report says how many there are."""
 _SHOWN_ROWS: Final = 10
+_MALFORMED: Final = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+# What a document raises whose digest is right and whose fields are not what the specification says.
 _MAX_HITS: Final = 100_000
 
 Progress = Callable[[int, int, str], None]
@@ -98,20 +100,10 @@ class Findings:
                 shown.append(row)
             self._hit_counts[key] = self._hit_counts.get(key, 0) + rows
 
-    @contextmanager
-    def guard(self, place: str) -> Iterator[None]:
-        """Whatever is wrong inside becomes a problem at `place`, and the verification goes on; a backend that fails raises."""
-        try:
-            yield
-        except BackendError:
-            raise
-        except TableformatError as error:
-            self.add(place, str(error), error.kind)
-        except (pa.ArrowException, OSError) as error:  # of a Parquet file
-            self.add(place, str(error)[:300], CorruptError.kind)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError) as error:
-            # Of a document whose digest is right and whose fields are not what the specification says.
-            self.add(place, f"not what the format says: {error!r}"[:300], "format")
+    def guard(self, place: str) -> _Guard:
+        """In a `with` statement: whatever is wrong inside becomes a problem at `place`, and the verification goes on behind
+        the block. A backend that fails raises."""
+        return _Guard(self, place)
 
     def report(self) -> VerifyReport:
         """All of it; damaged blobs with the rows that show them come last."""
@@ -123,7 +115,39 @@ class Findings:
                 count += 1
                 problems.append(Problem(place, f"{text} · seen in {'; '.join(rows)}{more}", CorruptError.kind))
             return VerifyReport(
-                self._bytes, self._files, self._rows, self._blobs, self._references, count, tuple(problems[:MAX_PROBLEMS])
+                self._bytes,
+                self._files,
+                self._rows,
+                self._blobs,
+                self._references,
+                count,
+                tuple(problems[:MAX_PROBLEMS]),
             )
 
 
+class _Guard:
+    """See `Findings.guard`. A class, since only so a checker sees that it swallows exceptions."""
+
+    __slots__ = ("_findings", "_place")
+
+    def __init__(self, findings: Findings, place: str) -> None:
+        self._findings = findings
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if isinstance(error, BackendError):
+            return False
+        if isinstance(error, TableformatError):
+            self._findings.add(self._place, str(error), error.kind)
+        elif isinstance(error, pa.ArrowException | OSError):  # of a Parquet file
+            self._findings.add(self._place, str(error)[:300], CorruptError.kind)
+        elif isinstance(error, _MALFORMED):
+            self._findings.add(self._place, f"not what the format says: {error!r}"[:300], FormatError.kind)
+        else:
+            return False
+        return True

@@ -72,7 +72,7 @@ class VersionFile:
     """What it was made from."""
     requires: Requires = NOTHING
     """Features that readers and writers have to know."""
-    inline: JsonObject | None = None
+    inline: JsonObject | None = field(default=None, repr=False)
     """The root document, if it is no longer than 65,536 bytes."""
     report: JsonObject = field(default_factory=dict)
     """Counts: `rows`, `bytes_new`, `bytes_shared` …"""

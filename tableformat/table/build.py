@@ -95,9 +95,15 @@ def build(
     Raises `SchemaError` with the row of the first misfit. Null where the field is not nullable is one, unless the value of
     `parent` at the same index is None.
     """
-    values = without_odd_nulls(values)
+    families = families_of(values)
+    if "null" in families:
+        families.discard("null")
+        values = without_odd_nulls(values)
     rule = _RULES.get(type(field.type))
-    array = _plain(field.type, values, where) if rule is None else rule(field.type, values, place, where)
+    if rule is None:
+        array = _plain(field.type, values, families, where)
+    else:
+        array = rule(field.type, values, families, place, where)
     if not field.nullable and array.null_count:
         missing = array.is_null().to_pylist()
         for index, null in enumerate(missing):
@@ -111,9 +117,8 @@ def build(
     return array
 
 
-def _plain(type_: ColumnType, values: Sequence[Any], where: Where) -> pa.Array:
+def _plain(type_: ColumnType, values: Sequence[Any], families: set[str], where: Where) -> pa.Array:
     """Scalars: what the values are by themselves, then what the type makes of that."""
-    families = families_of(values) - {"null"}
     if isinstance(type_, ScalarType):
         data_type = type_.data_type
         if "enum" in families and not pa.types.is_string(data_type):
@@ -131,7 +136,7 @@ def _plain(type_: ColumnType, values: Sequence[Any], where: Where) -> pa.Array:
             and all(map(is_number, families))
         ):
             return convert(values, data_type, where, type_)
-    natural = infer(values, where)
+    natural = infer(values, where, families=families)
     if natural.array is None:
         index = next(i for i, value in enumerate(values) if value is not None)
         where.fail(index, expected=type_, got=natural.type, todo="declare the column as media")
@@ -141,19 +146,18 @@ def _plain(type_: ColumnType, values: Sequence[Any], where: Where) -> pa.Array:
     return fit_field(Field("", type_), logical, where, Fitting(rounding=True))
 
 
-def _json(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
+def _json(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
     return pa.array(
         [None if value is None else encode_json(value, where, index) for index, value in enumerate(values)], pa.string()
     )
 
 
-def _class_ids(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
-    ids = _plain(ScalarType(type_.storage()), values, where)
+def _class_ids(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
+    ids = _plain(ScalarType(type_.storage()), values, families, where)
     return fit_field(Field("", type_), ids, where, Fitting(known_ids=place.known_ids))
 
 
-def _tensor(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
-    families = families_of(values) - {"null"}
+def _tensor(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
     if not families <= {"array", "list"}:
         infer(values, where)  # mixed values have an error of their own
         index = next(i for i, value in enumerate(values) if value is not None)
@@ -162,9 +166,8 @@ def _tensor(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> p
     return tensor_storage(type_, arrays, where, rounding=True)
 
 
-def _media(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
-    families = families_of(values) - {"null"}
-    if "dict" in families and families == {"dict"}:
+def _media(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
+    if families == {"dict"}:
         return place.place_struct(
             type_.media, pa.array([None if value is None else dict(value) for value in values]), where
         )
@@ -176,17 +179,17 @@ def _media(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa
     return place.place(type_.media, values, where)
 
 
-def _list(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
-    if not families_of(values) <= {"list", "array", "null"}:
+def _list(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
+    if not families <= {"list", "array"}:
         _wrong(type_, values, where, {"list", "array", "null"})
-    if type_.is_plain and not type_.item.type.fields and "array" not in families_of(values):
+    if type_.is_plain and not type_.item.type.fields and "array" not in families:
         try:
-            natural = infer(values, where)
+            natural = infer(values, where, families=families)
             if natural.array is not None and not _is_duration(type_.item.type):
                 return fit_field(Field("", type_), natural.array, where, Fitting(rounding=True))
         except SchemaError:
             pass  # elements that are taken when declared, or a misfit for which the way below finds the better words
-    if "array" in families_of(values):
+    if "array" in families:
         values = [
             None if value is None else value if isinstance(value, list | tuple) else value.tolist() for value in values
         ]
@@ -206,8 +209,8 @@ def _is_duration(type_: ColumnType) -> bool:
     return isinstance(type_, ScalarType) and pa.types.is_duration(type_.data_type)
 
 
-def _struct(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
-    if not families_of(values) <= {"dict", "null"}:
+def _struct(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
+    if not families <= {"dict"}:
         _wrong(type_, values, where, {"dict", "null"})
     names = [field.name for field in type_.fields]
     keys = dict.fromkeys(chain.from_iterable(value for value in values if value is not None))
@@ -235,9 +238,9 @@ def _struct(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> p
     return struct_array(type_.storage(), arrays, len(values), mask_of(values))
 
 
-def _map(type_: Any, values: Sequence[Any], place: Placer, where: Where) -> pa.Array:
+def _map(type_: Any, values: Sequence[Any], families: set[str], place: Placer, where: Where) -> pa.Array:
     """Cells are dicts, or lists of pairs; a key that stands twice in a cell raises."""
-    if not families_of(values) <= {"dict", "list", "null"}:
+    if not families <= {"dict", "list"}:
         _wrong(type_, values, where, {"dict", "list", "null"})
     keys: list[Any] = []
     items: list[Any] = []
@@ -317,7 +320,7 @@ def _masks(field: Field, said: Sequence[Any], media: Sequence[Any], place: Place
     )
 
 
-_RULES: Final[dict[type, Callable[[Any, Sequence[Any], Placer, Where], pa.Array]]] = {
+_RULES: Final[dict[type, Callable[[Any, Sequence[Any], set[str], Placer, Where], pa.Array]]] = {
     JsonType: _json,
     ClassType: _class_ids,
     TensorType: _tensor,

@@ -55,16 +55,20 @@ class Inferred(NamedTuple):
     """The values in the storage of `type`; None where media are among them, which have to be placed first."""
 
 
-def infer(values: Sequence[Any], where: Where, depth: int = 0) -> Inferred:
-    """The type of `values` and, unless it holds media, their array. Raises `SchemaError` naming the first misfit's row."""
+def infer(values: Sequence[Any], where: Where, depth: int = 0, families: set[str] | None = None) -> Inferred:
+    """The type of `values` and, unless it holds media, their array. Raises `SchemaError` naming the first misfit's row.
+
+    `families` are those of the values, where they are known already and nulls are None.
+    """
     if depth > MAX_NESTING:
         raise LimitError(
             message(f"storing column {where.column!r}", expected=f"at most {MAX_NESTING} levels of lists and dicts")
         )
-    families = families_of(values)
-    if "null" in families:
-        families.discard("null")
-        values = without_odd_nulls(values)
+    if families is None:
+        families = families_of(values)
+        if "null" in families:
+            families.discard("null")
+            values = without_odd_nulls(values)
     if not families:
         return _nothing(len(values))
     if "enum" in families:

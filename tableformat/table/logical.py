@@ -18,7 +18,7 @@ from tableformat.format.types import ColumnType
 from tableformat.storage.locations import is_owned_uri
 from tableformat.table.batches import rows_only
 
-__all__ = ["Logical", "absolute_cells", "logical_array"]
+__all__ = ["Logical", "absolute_cells"]
 
 Convert = Callable[[pa.Array], pa.Array]
 CellConvert = Callable[[pa.StructArray], pa.StructArray]
@@ -30,14 +30,14 @@ class Logical:
     def __init__(self, schema: Schema, cells: CellConvert) -> None:
         self.schema = schema.logical_schema()
         self._rewriters = [CellRewriter.plan(column.type.storage(), lambda type_: type_, lambda array, _: cells(array)) for column in schema.columns]
-        self._types = [column.type for column in schema.columns]
+        self._targets = [_target_of(column.type) for column in schema.columns]
 
     def convert(self, arrays: Sequence[pa.Array], rows: int) -> pa.RecordBatch:
         """A batch of `rows` rows from the columns in storage types."""
         converted = []
-        for array, type_, rewriter in zip(arrays, self._types, self._rewriters, strict=True):
+        for array, target, rewriter in zip(arrays, self._targets, self._rewriters, strict=True):
             moved = rewriter.convert(array) if rewriter is not None else array
-            converted.append(logical_array(moved, type_))
+            converted.append(moved if target is None else _logical(moved, target))
         if not converted:
             return rows_only(rows)
         return pa.RecordBatch.from_arrays(converted, schema=self.schema)
@@ -73,14 +73,10 @@ def _joined(prefix: str, uri: str) -> str:
     return prefix + uri
 
 
-def logical_array(array: pa.Array, type_: ColumnType) -> pa.Array:
-    """`array`, in the storage type of `type_`, in its logical type; shares its memory."""
+def _target_of(type_: ColumnType) -> pa.DataType | None:
+    """The logical type, where it is another than the storage type."""
     target = type_.arrow()
-    return array if array.type.equals(target) and not _has_extension(target) else _logical(array, target)
-
-
-def _has_extension(type_: pa.DataType) -> bool:
-    return isinstance(type_, pa.BaseExtensionType)
+    return None if target.equals(type_.storage()) else target
 
 
 def _logical(array: pa.Array, target: pa.DataType) -> pa.Array:

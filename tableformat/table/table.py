@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import ClassVar, Any, overload
 
 import numpy as np
 import pyarrow as pa
@@ -39,6 +39,14 @@ class Table:
     parts and row groups whose statistics may match. Pickles as the URL of the store, the digest of the version, the name of
     the entry, the selection and the prefixes that references may lead to; never with credentials.
     """
+
+    builder: ClassVar[type[Table] | None] = None
+    """The class of tables that are filled by hand, which a floor above brings."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Table:
+        """`Table(columns=…, data=…, dataframe=…)` makes a table that is filled by hand."""
+        is_opened = bool(args) and isinstance(args[0], TableSource)
+        return object.__new__(cls.builder if cls is Table and not is_opened and "source" not in kwargs and cls.builder else cls)
 
     def __init__(self, source: TableSource, selection: Selection | None = None, *, reading: Reading | None = None) -> None:
         self._source = source

@@ -16,8 +16,8 @@ from tableformat.format.media.kinds import cell_type
 from tableformat.format.schema import Schema
 from tableformat.format.types import Field, ImageType, JsonType, TensorType, Where, type_from_user
 from tableformat.table.adopt import adopt, adopt_columns, schema_of_arrow
-from tableformat.table.build import build, build_columns
-from tableformat.table.logical import logical_array
+from tableformat.table.build import build
+from tableformat.table.logical import Logical
 from tableformat.table.values import to_python
 from tests.table.inline_placer import TINY_PNG, InlinePlacer, read_media
 from tests.table.type_strategies import columns, same
@@ -28,12 +28,17 @@ def take(declared: Any, array: pa.Array, uris: str | None = None) -> pa.Array:
     return adopt(Field("c", type_from_user(declared)), array, InlinePlacer(), Where("c", 10), uris)
 
 
+def given_out(field: Field, stored: pa.Array) -> pa.RecordBatch:
+    """A stored column as users of Arrow are given it."""
+    return Logical(Schema((field,)), lambda cells: cells).convert([stored], len(stored))
+
+
 @given(columns())
 def test_logical_form_goes_round(column: tuple[Field, list[Any]]) -> None:
     """Stored values, given out in their logical Arrow type and adopted again, are the same values."""
     field, values = column
     stored = build(field, values, InlinePlacer(), Where("c"))
-    logical = logical_array(stored, field.type)
+    logical = given_out(field, stored).column(0)
     logical.validate(full=True)
     assert logical.type == field.type.arrow()
     again = adopt(field, logical, InlinePlacer(), Where("c"))
@@ -47,12 +52,8 @@ def test_logical_form_goes_round(column: tuple[Field, list[Any]]) -> None:
 def test_logical_schema_says_the_whole_type(column: tuple[Field, list[Any]]) -> None:
     """What `to_arrow` gives names its types well enough to be declared again."""
     field, values = column
-    schema = Schema((field,))
-    table = pa.Table.from_arrays(
-        [logical_array(array, field.type) for array in build_columns(schema, {"c": values}, InlinePlacer())],
-        schema=schema.logical_schema(),
-    )
-    again = schema_of_arrow(table.schema)
+    stored = build(field, values, InlinePlacer(), Where("c"))
+    again = schema_of_arrow(given_out(field, stored).schema)
     assert again.columns[0].type == field.type
 
 
