@@ -31,7 +31,7 @@ ClassIds = Callable[[str, str], int | None]
 _KERNELS: dict[str, Callable[[Any, Any], Any]] = {
     "==": pc.equal, "!=": pc.not_equal, "<": pc.less, "<=": pc.less_equal, ">": pc.greater, ">=": pc.greater_equal,
 }  # fmt: skip
-_NULL = pa.scalar(None, pa.bool_())
+_NULL = pa.nulls(1, pa.bool_())[0]  # pa.scalar would import pandas, where that is installed: 200 ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -302,7 +302,7 @@ def _literal_json(value: Any) -> Any:
     if isinstance(value, datetime.timedelta):
         return {"timedelta": [value.days, value.seconds, value.microseconds]}
     if isinstance(value, (np.datetime64, np.timedelta64)):
-        return {type(value).__name__: [int(value.astype(np.int64)), np.datetime_data(value)[0], np.datetime_data(value)[1]]}
+        return {type(value).__name__: [str(int(value.astype(np.int64))), np.datetime_data(value)[0], np.datetime_data(value)[1]]}
     if isinstance(value, (datetime.date, datetime.time)):
         return {_TAGS[datetime.datetime if isinstance(value, datetime.datetime) else type(value)]: value.isoformat()}
     return {_TAGS[type(value)]: str(value)}
@@ -314,6 +314,8 @@ def _literal_from_json(value: Any) -> Any:
     [(tag, text)] = value.items()
     if tag in ("datetime64", "timedelta64"):
         count, unit, step = text
+        if unit == "generic":  # NaT without a unit
+            return getattr(np, tag)("NaT")
         return getattr(np, tag)(int(count), (str(unit), int(step)))
     if tag == "timedelta":
         return datetime.timedelta(*map(int, text))

@@ -18,9 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, Final
 
-import fsspec
-from fsspec.core import url_to_fs
-
 from tableformat.digest import Bytes
 from tableformat.errors import (
     BackendError,
@@ -107,6 +104,8 @@ def open_url(url: str, storage_options: Options | None = None) -> BinaryIO:
     Decides nothing about what may be opened: the caller has. Raises the errors of `tableformat.errors`.
     """
     options = storage_options() if callable(storage_options) else storage_options
+    import fsspec
+
     try:
         file: BinaryIO = fsspec.open(url, "rb", **(options or {})).open()
     except Exception as error:
@@ -395,8 +394,10 @@ class FsspecBackend(Backend):
     def _open(self) -> tuple[Any, str]:
         options = dict(self._options() if callable(self._options) else self._options or {})
         doing = "opening the place of a store"
+        import fsspec  # a third of this library's import time, and stores on this machine do without
+
         try:
-            fs, base = url_to_fs(
+            fs, base = fsspec.core.url_to_fs(
                 f"{self._scheme}://{self._place}",
                 **{**options, "use_listings_cache": False, "skip_instance_cache": True},
             )
