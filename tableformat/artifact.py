@@ -11,7 +11,7 @@ import pyarrow as pa
 from tableformat.context import StoreContext, live_versions
 from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
-from tableformat.entries import file_cell, media_row, place_of, read_classes
+from tableformat.entries import file_cell, media_row, read_classes
 from tableformat.errors import FormatError, NotFoundError, UnsupportedError, message
 from tableformat.format.manifest import RESERVED_KINDS, Manifest, Part, TableEntry
 from tableformat.format.media import Classes, Media
@@ -45,7 +45,13 @@ class Artifact(Mapping[str, Any]):
     """
 
     def __init__(
-        self, context: StoreContext, name: str, version: VersionFile | None, *, digest: str | None = None, alias: str | None = None
+        self,
+        context: StoreContext,
+        name: str,
+        version: VersionFile | None,
+        *,
+        digest: str | None = None,
+        alias: str | None = None,
     ) -> None:
         self._context = context
         self._name = name
@@ -158,12 +164,29 @@ class Artifact(Mapping[str, Any]):
         kind of entry that this library does not open. Names with the suffixes of old (`train.table.json`) are found too."""
         item = self._find(name)
         if item is None:
-            raise NotFoundError(message(f"opening an entry of {self!r}", expected="an entry", got=repr(name)[:100], todo=nearest(str(name), list(self))))
-        return open_item(self._context, item, f"{self.address}/{item['name']}", self._class_set, artifact=f"{self._name}@{self._digest}", source_input=self._as_input())
+            raise NotFoundError(
+                message(
+                    f"opening an entry of {self!r}",
+                    expected="an entry",
+                    got=repr(name)[:100],
+                    todo=nearest(str(name), list(self)),
+                )
+            )
+        return open_item(
+            self._context,
+            item,
+            f"{self.address}/{item['name']}",
+            self._class_set,
+            artifact=f"{self._name}@{self._digest}",
+            source_input=self._as_input(),
+        )
 
     def get(self, name: str, default: Any = None) -> Any:
         """The object that was added under `name`, or `default` where there is none."""
-        return self[name] if name in self else default
+        try:
+            return self[name]
+        except NotFoundError:
+            return default
 
     def kinds(self) -> dict[str, str]:
         """The kind of each entry, by name."""
@@ -188,7 +211,9 @@ class Artifact(Mapping[str, Any]):
         """The opened store that it belongs to."""
         return self._context
 
-    def _find(self, name: str) -> JsonObject | None:
+    def _find(self, name: object) -> JsonObject | None:
+        if not isinstance(name, str):
+            return None
         for candidate in _spellings(name):
             item = find_item(self._context.backend, self._manifest.entries, candidate)
             if item is not None:
@@ -204,23 +229,38 @@ class Artifact(Mapping[str, Any]):
             self._classes = {}
             for item in self.items_raw():
                 if item["kind"] == "classes" and isinstance(item.get("digest"), str):
-                    self._classes[item["digest"]] = open_item(self._context, item, f"{self.address}/{item['name']}", lambda _: None)
+                    self._classes[item["digest"]] = open_item(
+                        self._context, item, f"{self.address}/{item['name']}", lambda _: None
+                    )
         return self._classes.get(digest)
 
     # Python's protocols
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Artifact) and (self._name, self._digest, self._context.root) == (other._name, other._digest, other._context.root)
+        return isinstance(other, Artifact) and (self._name, self._digest, self._context.root) == (
+            other._name,
+            other._digest,
+            other._context.root,
+        )
 
     def __hash__(self) -> int:
         return hash((self._name, self._digest))
 
     def __reduce__(self) -> Any:
-        return _reopen, (self._context.root, self._context.portable_options, self._context.allow, self._name, self.slot, self._digest)
+        return _reopen, (
+            self._context.root,
+            self._context.portable_options,
+            self._context.allow,
+            self._name,
+            self.slot,
+            self._digest,
+        )
 
     def __repr__(self) -> str:
         version = "" if self._version is None else f":v{self._version.slot}"
-        return f"<Artifact {self._name}{version}@{self._digest[: len(PREFIX) + 12]}… · {self.type} · {len(self)} entries>"
+        return (
+            f"<Artifact {self._name}{version}@{self._digest[: len(PREFIX) + 12]}… · {self.type} · {len(self)} entries>"
+        )
 
 
 def _reopen(root: str, options: Any, allow: tuple[str, ...], name: str, slot: int | None, digest: str) -> Artifact:
@@ -261,7 +301,11 @@ def open_item(
     kind = item.get("kind")
     if kind == "table":
         entry = TableEntry.from_json(item, address)
-        return Table(source_of(context, entry, address, find_classes, artifact=artifact, name=item["name"], source_input=source_input))
+        return Table(
+            source_of(
+                context, entry, address, find_classes, artifact=artifact, name=item["name"], source_input=source_input
+            )
+        )
     if kind == "classes":
         return read_classes(item, lambda place: _read_place(context, place, item), address)
     if kind == "file":
@@ -271,7 +315,15 @@ def open_item(
         schema, row = media_row(item, address)
         return _media_of(schema, row, _reader(context, address, find_classes, source_input))
     known = "a kind that is reserved for later" if kind in RESERVED_KINDS else "an unknown kind"
-    raise UnsupportedError(message("opening an entry", path=address, expected="table, classes, media or file", got=f"{known}: {kind!r}", todo="upgrade tableformat"))
+    raise UnsupportedError(
+        message(
+            "opening an entry",
+            path=address,
+            expected="table, classes, media or file",
+            got=f"{known}: {kind!r}",
+            todo="upgrade tableformat",
+        )
+    )
 
 
 def _media_of(schema: Schema, row: list[pa.Array], reader: CellReader) -> Any:
@@ -279,9 +331,19 @@ def _media_of(schema: Schema, row: list[pa.Array], reader: CellReader) -> Any:
     main = schema.columns[0]
     if not isinstance(main.type, MediaType):
         raise FormatError(message("reading a media entry", expected="a cell in its first column", got=str(main.type)))
-    said = {column.annotates[1]: array for column, array in zip(schema.columns, row, strict=True) if column.annotates is not None}
+    said = {
+        column.annotates[1]: array
+        for column, array in zip(schema.columns, row, strict=True)
+        if column.annotates is not None
+    }
     [media] = read_cells(
-        main.type.media, row[0], reader, boxes=said.get("boxes"), masks=said.get("masks"), captions=said.get("caption"), classes=said.get("classes")
+        main.type.media,
+        row[0],
+        reader,
+        boxes=said.get("boxes"),
+        masks=said.get("masks"),
+        captions=said.get("caption"),
+        classes=said.get("classes"),
     )
     return media
 
@@ -312,7 +374,14 @@ def source_of(
     def load_classes(digest: str) -> Classes:
         classes = find_classes(digest)
         if classes is None:
-            raise NotFoundError(message("looking up a class set", path=address, expected=f"an entry of classes with {digest}", got="none in the version"))
+            raise NotFoundError(
+                message(
+                    "looking up a class set",
+                    path=address,
+                    expected=f"an entry of classes with {digest}",
+                    got="none in the version",
+                )
+            )
         return classes
 
     return TableSource(
@@ -337,5 +406,12 @@ def reopen_source(backend: Backend, artifact: str, name: str, allow: tuple[str, 
     artifact_name, selector = parse_selection(artifact)
     table = Artifact.select(context, artifact_name, selector)[name]
     if not isinstance(table, Table):
-        raise FormatError(message("opening a pickled table", path=f"{backend.root}#{artifact}/{name}", expected="a table", got=type(table).__name__))
+        raise FormatError(
+            message(
+                "opening a pickled table",
+                path=f"{backend.root}#{artifact}/{name}",
+                expected="a table",
+                got=type(table).__name__,
+            )
+        )
     return table.source

@@ -38,7 +38,9 @@ class StoreContext:
         object.__setattr__(self, "blobs", BlobReader(self.backend))
 
     @classmethod
-    def open(cls, url: str, options: Any = None, allow: Sequence[str] = (), *, create: bool | None = False) -> StoreContext:
+    def open(
+        cls, url: str, options: Any = None, allow: Sequence[str] = (), *, create: bool | None = False
+    ) -> StoreContext:
         """The store at `url`: with `create` None the first write makes it, with False it must be there, with True not.
 
         Raises `NotFoundError` or `NotAStoreError` where there is no store, `ExistsError` where there must not be one, and
@@ -48,12 +50,28 @@ class StoreContext:
         marker = read_marker(backend)
         if marker is None:
             if create is False:
-                raise NotFoundError(message("opening a store", path=backend.root, expected="a store", got="no tableformat.json", todo="check the URL; open_store() without create=False makes one"))
+                raise NotFoundError(
+                    message(
+                        "opening a store",
+                        path=backend.root,
+                        expected="a store",
+                        got="no tableformat.json",
+                        todo="check the URL; open_store() without create=False makes one",
+                    )
+                )
             _check_vacant(backend)
             if create:
                 marker = create_marker(backend)
         elif create is True:
-            raise ExistsError(message("creating a store", path=backend.root, expected="no store", got="one that is there", todo="open it with create=False"))
+            raise ExistsError(
+                message(
+                    "creating a store",
+                    path=backend.root,
+                    expected="no store",
+                    got="one that is there",
+                    todo="open it with create=False",
+                )
+            )
         if marker is not None:
             check_requires(marker.requires, KNOWN_FEATURES, writing=False, path=f"{backend.root}/tableformat.json")
         return cls(backend, marker, tuple(allow), options)
@@ -110,11 +128,26 @@ class StoreContext:
             move = self.aliases(name).read(selector.alias)
             if move is None or move.slot is None:
                 known = ", ".join(self.aliases(name).names()[:20]) or "none"
-                raise NotFoundError(message("opening a version", path=where, expected=f"an alias of {name!r} (there are: {known})", got=repr(selector.alias)))
+                raise NotFoundError(
+                    message(
+                        "opening a version",
+                        path=where,
+                        expected=f"an alias of {name!r} (there are: {known})",
+                        got=repr(selector.alias),
+                    )
+                )
             return versions.require(move.slot)
         newest = versions.newest()
         if newest is None:
-            raise NotFoundError(message("opening an artifact", path=where, expected="an artifact with versions", got="none of that name", todo="list the store with store.artifacts()"))
+            raise NotFoundError(
+                message(
+                    "opening an artifact",
+                    path=where,
+                    expected="an artifact with versions",
+                    got="none of that name",
+                    todo="list the store with store.artifacts()",
+                )
+            )
         return versions.require(newest.slot)
 
     def find_slot(self, name: str, digest: str) -> VersionFile | None:
@@ -128,7 +161,6 @@ class StoreContext:
 def live_versions(context: StoreContext, name: str) -> Iterator[VersionFile]:
     """The versions of an artifact that were not deleted, newest first."""
     return (slot for slot in context.versions(name).iterate() if not isinstance(slot, Tombstone))
-
 
 
 def _check_vacant(backend: Backend) -> None:

@@ -42,7 +42,9 @@ def decode_document(data: Bytes, path: str, *, canonical: bool = False) -> JsonO
     doing = "reading a JSON document"
     raw = bytes(data)
     if len(raw) > MAX_DOCUMENT_BYTES:
-        raise LimitError(message(doing, path=path, expected=f"at most {MAX_DOCUMENT_BYTES} bytes", got=f"{len(raw)} bytes"))
+        raise LimitError(
+            message(doing, path=path, expected=f"at most {MAX_DOCUMENT_BYTES} bytes", got=f"{len(raw)} bytes")
+        )
     if _depth(raw) > MAX_DEPTH:
         raise LimitError(message(doing, path=path, expected=f"nesting of at most {MAX_DEPTH}", got="deeper nesting"))
     try:
@@ -62,7 +64,9 @@ def decode_document(data: Bytes, path: str, *, canonical: bool = False) -> JsonO
     except FormatError as error:
         raise FormatError(message(doing, path=path, got=str(error))) from error
     if canonical and again != raw:
-        raise FormatError(message(doing, path=path, expected="the canonical form", got="another spelling of the same document"))
+        raise FormatError(
+            message(doing, path=path, expected="the canonical form", got="another spelling of the same document")
+        )
     return value
 
 
@@ -126,14 +130,25 @@ def _check_value(value: object, place: str, depth: int) -> None:
             raise FormatError(message("writing a JSON document", path=place, got="a lone surrogate")) from error
     elif isinstance(value, int):
         if abs(value) > _MAX_INTEGER:
-            raise FormatError(message("writing a JSON document", path=place, expected="an integer below 2^53", got=value))
+            raise FormatError(
+                message("writing a JSON document", path=place, expected="an integer below 2^53", got=value)
+            )
     elif isinstance(value, list | tuple):
         for index, item in enumerate(cast("list[object]", value)):
             _check_value(item, f"{place}[{index}]", depth + 1)
     elif isinstance(value, dict):
         for key, item in cast("dict[object, object]", value).items():
             if not isinstance(key, str) or not key.isascii():
-                raise FormatError(message("writing a JSON document", path=place, expected="ASCII text as a key", got=repr(key)))
+                raise FormatError(
+                    message("writing a JSON document", path=place, expected="ASCII text as a key", got=repr(key))
+                )
             _check_value(item, f"{place}.{key}", depth + 1)
     else:
-        raise FormatError(message("writing a JSON document", path=place, expected="null, bool, integer, string, list or object", got=type(value).__name__))
+        raise FormatError(
+            message(
+                "writing a JSON document",
+                path=place,
+                expected="null, bool, integer, string, list or object",
+                got=type(value).__name__,
+            )
+        )

@@ -10,7 +10,8 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -19,8 +20,9 @@ from tableformat.artifact import Artifact, manifest_of
 from tableformat.context import StoreContext
 from tableformat.document import JsonObject, decode_document
 from tableformat.entries import content_of_item, item_of
-from tableformat.errors import ExistsError, InvalidInputError, NotFoundError, UsageError, message
+from tableformat.errors import CommitStateUnknownError, ExistsError, InvalidInputError, NotFoundError, UsageError, message
 from tableformat.format.manifest import Manifest, content_of
+from tableformat.format.types.nearest import nearest
 from tableformat.log import logger
 from tableformat.rebase import merge_entries, merge_value
 from tableformat.staging import Dedup, Staging
@@ -28,7 +30,6 @@ from tableformat.storage.documents import utc_text
 from tableformat.storage.manifests import iter_series, write_root, write_series
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
 from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile
-from tableformat.format.types.nearest import nearest
 from tableformat.table.writer import TableWriter
 
 __all__ = ["Draft", "Report"]
@@ -55,7 +56,9 @@ class Report:
 
     def to_json(self) -> JsonObject:
         """The form in a version file."""
-        value: JsonObject = {name: getattr(self, name) for name in ("rows", "bytes_new", "bytes_shared", "blobs_new", "blobs_shared")}
+        value: JsonObject = {
+            name: getattr(self, name) for name in ("rows", "bytes_new", "bytes_shared", "blobs_new", "blobs_shared")
+        }
         if self.rejected:
             value["rejected"] = {json.dumps(name): [list(row) for row in rows] for name, rows in self.rejected.items()}
         return value
@@ -85,10 +88,16 @@ class Draft:
         self._base = base
         self._base_manifest = manifest_of(context, base) if base is not None else None
         self._type = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else "dataset"
-        if not isinstance(self._type, str) or not 1 <= len(self._type) <= 128:
-            raise InvalidInputError(message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(self._type)[:60]))
+        if not 1 <= len(str(self._type)) <= 128:
+            raise InvalidInputError(
+                message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(self._type)[:60])
+            )
         self._metadata = (
-            user_json(metadata, "metadata") if metadata is not None else self._base_manifest.metadata if self._base_manifest else "{}"
+            user_json(metadata, "metadata")
+            if metadata is not None
+            else self._base_manifest.metadata
+            if self._base_manifest
+            else "{}"
         )
         self._producer = user_json(producer or {}, "producer")
         self.message = message_
@@ -97,6 +106,7 @@ class Draft:
         if self._base_manifest is not None:
             self._items = {item["name"]: item for item in iter_series(context.backend, self._base_manifest.entries)}
         self._base_items = dict(self._items)
+        self._folded = {folded(name): name for name in self._items}  # no two names differ by case alone
         self._staging = Staging(context, name, dedup, self._settle_item, self._base_items)
         self._inputs: dict[tuple[str, str], Input] = {}
         self._state: Literal["open", "committed", "discarded", "failed"] = "open"
@@ -128,7 +138,14 @@ class Draft:
         if found is _MISSING and name in self._items:
             found = self._staging.open_item(self._items[name])
         if found is _MISSING:
-            raise NotFoundError(message(f"reading the draft of {self._name!r}", expected="an entry", got=repr(name)[:100], todo=nearest(name, list(self))))
+            raise NotFoundError(
+                message(
+                    f"reading the draft of {self._name!r}",
+                    expected="an entry",
+                    got=repr(name)[:100],
+                    todo=nearest(name, list(self)),
+                )
+            )
         return found
 
     # Adding
@@ -151,10 +168,12 @@ class Draft:
         """
         self._check()
         if mode not in ("create", "replace"):
-            raise InvalidInputError(message(f"opening table {name!r}", expected="mode 'create' or 'replace'", got=repr(mode)[:40]))
-        name = self._claim(name, replace=mode == "replace")
+            raise InvalidInputError(
+                message(f"opening table {name!r}", expected="mode 'create' or 'replace'", got=repr(mode)[:40])
+            )
         keys = [key] if isinstance(key, str) else list(key or ())
-        return self._staging.table(name, schema, keys, options)
+        with self._claimed(name, replace=mode == "replace") as free:
+            return self._staging.table(free, schema, keys, options)
 
     def add(self, obj: Any, name: str, *, replace: bool = False) -> Any:
         """Store `obj` under `name`, with what it depends on, and return it.
@@ -163,8 +182,8 @@ class Draft:
         where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind.
         """
         self._check()
-        name = self._claim(name, replace=replace)
-        self._staging.add(obj, name)
+        with self._claimed(name, replace=replace) as free:
+            self._staging.add(obj, free)
         return obj
 
     def remove(self, name: str) -> None:
@@ -172,9 +191,17 @@ class Draft:
         self._check()
         name = entry_name(name)
         if name not in self:
-            raise NotFoundError(message(f"removing from the draft of {self._name!r}", expected="an entry", got=repr(name), todo=nearest(name, list(self))))
+            raise NotFoundError(
+                message(
+                    f"removing from the draft of {self._name!r}",
+                    expected="an entry",
+                    got=repr(name),
+                    todo=nearest(name, list(self)),
+                )
+            )
         self._staging.drop(name)
         self._items.pop(name, None)
+        self._folded.pop(folded(name), None)
 
     def use(self, source: Artifact | str) -> Artifact:
         """Record a version as an input of this one; a text is resolved in this store (`name`, `name:v3`, `name:alias`)."""
@@ -192,20 +219,36 @@ class Draft:
     def _record(self, source: Input) -> None:
         self._inputs.setdefault((source.artifact, source.digest), source)
 
-    def _claim(self, name: str, *, replace: bool) -> str:
+    @contextmanager
+    def _claimed(self, name: str, *, replace: bool) -> Iterator[str]:
+        """The name, free for what the block stages; where the block fails, what stood there before stands there again."""
         name = check_entry_name(entry_name(name))
-        same = next((other for other in [*self._items, *self._staging.names()] if folded(other) == folded(name)), None)
+        same = self._folded.get(folded(name))
         if same is not None and same != name:
-            raise ExistsError(message(f"adding {name!r} to the draft of {self._name!r}", expected="a name that differs by more than case", got=f"{same!r} is there"))
-        if same is not None:
-            if not replace:
-                raise ExistsError(
-                    message(f"adding {name!r} to the draft of {self._name!r}", expected="a free name", got="an entry of that name",
-                            todo="pass replace=True to add(), or mode='replace' to table(); to add rows to a table, read it and write it again")
-                )  # fmt: skip
+            raise ExistsError(
+                message(
+                    f"adding {name!r} to the draft of {self._name!r}",
+                    expected="a name that differs by more than case",
+                    got=f"{same!r} is there",
+                )
+            )
+        if same is not None and not replace and not self._staging.has_failed(name):
+            raise ExistsError(
+                message(f"adding {name!r} to the draft of {self._name!r}", expected="a free name", got="an entry of that name",
+                        todo="pass replace=True to add(), or mode='replace' to table(); to add rows to a table, read it and write it again")
+            )  # fmt: skip
+        aside, item = self._staging.set_aside(name), self._items.pop(name, None)
+        try:
+            yield name
+        except BaseException:
             self._staging.drop(name)
-            self._items.pop(name, None)
-        return name
+            self._staging.put_back(name, aside)
+            if item is not None:
+                self._items[name] = item
+            raise
+        self._folded[folded(name)] = name
+        if (replaced := aside[0]) is not None:
+            replaced.abort()
 
     def _settle_item(self, name: str, kind: str, content: str, fields: JsonObject) -> None:
         """Staging has made an entry."""
@@ -213,7 +256,7 @@ class Draft:
 
     # The end
 
-    def commit(self, message: str | None = None) -> Artifact:  # noqa: A002 - reads well where it is called
+    def commit(self, message: str | None = None) -> Artifact:
         """Publish the draft as the next version and return it; open tables are closed first.
 
         A draft whose content equals the newest version makes no new one: that version is returned, and `created` is false.
@@ -227,6 +270,7 @@ class Draft:
         if message is not None:
             self.message = message
         self._context.ensure()
+        self._staging.close_tables()
         self._state = "failed"  # until the end is reached: a draft fails once and stays failed
         self._staging.settle()
         for source in self._staging.inputs():
@@ -241,7 +285,11 @@ class Draft:
         if not outcome.created:
             logger.info("%s: nothing new, the newest version is v%d", self._name, outcome.version.slot)
         elif self._base is None and outcome.lost:
-            logger.info("%s: committed as v%d; other writers committed meanwhile, and this version replaces theirs", self._name, outcome.version.slot)
+            logger.info(
+                "%s: committed as v%d; other writers committed meanwhile, and this version replaces theirs",
+                self._name,
+                outcome.version.slot,
+            )
         return self.committed
 
     def discard(self) -> None:
@@ -288,26 +336,58 @@ class Draft:
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
-            raise UsageError(message(f"using the draft of {self._name!r}", expected="the process that made it", got="a fork of it", todo="draft in one process"))
+            raise UsageError(
+                message(
+                    f"using the draft of {self._name!r}",
+                    expected="the process that made it",
+                    got="a fork of it",
+                    todo="draft in one process",
+                )
+            )
         if self._state != "open":
-            raise UsageError(message(f"using the draft of {self._name!r}", expected="an open draft", got=f"one that is {self._state}", todo="make a new one with store.draft()"))
+            raise UsageError(
+                message(
+                    f"using the draft of {self._name!r}",
+                    expected="an open draft",
+                    got=f"one that is {self._state}",
+                    todo="make a new one with store.draft()",
+                )
+            )
 
     def __enter__(self) -> Self:
         self._check()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None and self._state == "open":
-            self.commit()
+            try:
+                self.commit()
+            except CommitStateUnknownError:
+                raise  # its session protects what may be published
+            except BaseException:
+                self.discard()
+                raise
         elif kind is not None:
             self.discard()
 
     def __reduce__(self) -> Any:
-        raise UsageError(message(f"pickling the draft of {self._name!r}", expected="one process", todo="pass rows to the process that holds it"))
+        raise UsageError(
+            message(
+                f"pickling the draft of {self._name!r}",
+                expected="one process",
+                todo="pass rows to the process that holds it",
+            )
+        )
 
     def __del__(self) -> None:
         if getattr(self, "_state", "discarded") == "open" and self._pid == os.getpid():
-            warnings.warn(f"the draft of {self._name!r} was neither committed nor discarded; nothing of it is visible", ResourceWarning, stacklevel=1)
+            warnings.warn(
+                f"the draft of {self._name!r} was neither committed nor discarded; nothing of it is visible",
+                ResourceWarning,
+                stacklevel=1,
+            )
             self._staging.abort()
 
     def __repr__(self) -> str:
@@ -317,11 +397,17 @@ class Draft:
 def user_json(value: Mapping[str, Any], what: str) -> str:
     """A mapping of the user's as JSON text, keys sorted; raises `InvalidInputError` for what JSON cannot hold."""
     try:
-        text = json.dumps(dict(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain)
+        text = json.dumps(
+            dict(value), sort_keys=True, ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=_plain
+        )
     except (TypeError, ValueError) as error:
-        raise InvalidInputError(message(f"storing {what}", expected="a mapping of text to JSON values", got=str(error)[:200])) from error
+        raise InvalidInputError(
+            message(f"storing {what}", expected="a mapping of text to JSON values", got=str(error)[:200])
+        ) from error
     if json.loads(text).keys() != {str(key) for key in value}:
-        raise InvalidInputError(message(f"storing {what}", expected="keys of text that differ", got=repr(list(value))[:200]))
+        raise InvalidInputError(
+            message(f"storing {what}", expected="keys of text that differ", got=repr(list(value))[:200])
+        )
     return text
 
 

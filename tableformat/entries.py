@@ -20,7 +20,17 @@ from tableformat.format.schema import Schema
 from tableformat.format.storage_json import from_storage_json, to_storage_json
 from tableformat.format.value_digest import value_digest
 
-__all__ = ["INLINE_DOCUMENT_BYTES", "classes_fields", "content_of_item", "file_fields", "item_of", "media_fields", "media_row", "place_of", "read_classes"]
+__all__ = [
+    "INLINE_DOCUMENT_BYTES",
+    "classes_fields",
+    "content_of_item",
+    "file_fields",
+    "item_of",
+    "media_fields",
+    "media_row",
+    "place_of",
+    "read_classes",
+]
 
 INLINE_DOCUMENT_BYTES: Final = 16 << 10
 """Longest class set that stands in its entry; longer ones are blobs."""
@@ -54,7 +64,11 @@ def classes_fields(classes: Classes, place: JsonObject | None) -> JsonObject:
 def read_classes(item: JsonObject, read: ReadPlace, path: str) -> Classes:
     """The class set of an entry, compared with its digest."""
     place = item.get("place")
-    classes = Classes.from_json(item["document"], path) if "document" in item else Classes.decode(read(_place(place, path)), path)
+    classes = (
+        Classes.from_json(item["document"], path)
+        if "document" in item
+        else Classes.decode(read(_place(place, path)), path)
+    )
     if classes.digest != item.get("digest"):
         raise CorruptError(message("reading a class set", path=path, expected=item.get("digest"), got=classes.digest))
     return classes
@@ -67,9 +81,19 @@ def file_fields(digest: str, size: int, content_type: str, file_name: str | None
 
 def media_fields(kind: str, schema: Schema, row: list[pa.Array]) -> tuple[str, JsonObject]:
     """The content digest and fields of one media object: a row of one, its cell in the first column, its annotations in the others."""
-    values = {column.name: to_storage_json(array.to_pylist()[0], array.type) for column, array in zip(schema.columns, row, strict=True)}
-    content = tree_digest("media", [kind, *(f"{column.name} {value_digest(array)}" for column, array in zip(schema.columns, row, strict=True))])
-    fields = {"media": kind, "row": json.dumps(values, sort_keys=True, separators=(",", ":")), "schema": schema.to_json()}
+    values = {
+        column.name: to_storage_json(array.to_pylist()[0], array.type)
+        for column, array in zip(schema.columns, row, strict=True)
+    }
+    content = tree_digest(
+        "media",
+        [kind, *(f"{column.name} {value_digest(array)}" for column, array in zip(schema.columns, row, strict=True))],
+    )
+    fields = {
+        "media": kind,
+        "row": json.dumps(values, sort_keys=True, separators=(",", ":")),
+        "schema": schema.to_json(),
+    }
     return content, fields
 
 
@@ -87,7 +111,9 @@ def media_row(item: JsonObject, path: str) -> tuple[Schema, list[pa.Array]]:
     except (KeyError, TypeError, ValueError, pa.ArrowException, RecursionError) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(message("reading a media entry", path=path, expected="a row of its schema", got=f"{error!r}"[:200])) from error
+        raise FormatError(
+            message("reading a media entry", path=path, expected="a row of its schema", got=f"{error!r}"[:200])
+        ) from error
     return schema, arrays
 
 
@@ -106,5 +132,11 @@ def file_cell(item: JsonObject, path: str) -> JsonObject:
     """The fields of the cell that a file entry is read through."""
     place = place_of(item, path)
     checksum = f"SHA-256:{str(item.get('digest', '')).removeprefix('sha256:')}"
-    file = {"uri": place["uri"], "offset": place.get("offset"), "size": item.get("size"), "content_type": item.get("content_type"), "checksum": checksum}
+    file = {
+        "uri": place["uri"],
+        "offset": place.get("offset"),
+        "size": item.get("size"),
+        "content_type": item.get("content_type"),
+        "checksum": checksum,
+    }
     return {"file": file, "name": item.get("file_name"), "format": None}

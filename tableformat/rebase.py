@@ -27,13 +27,23 @@ def merge_entries(base: Items, ours: Items, theirs: Items, doing: str) -> dict[s
         elif _same(before, mine):
             chosen = other
         else:
-            conflicts.append(Problem(f"entry {name!r}", f"this draft {_change(before, mine)} it, the newest version {_change(before, other)} it", "conflict"))
+            conflicts.append(
+                Problem(
+                    f"entry {name!r}",
+                    f"this draft {_change(before, mine)} it, the newest version {_change(before, other)} it",
+                    "conflict",
+                )
+            )
             continue
         if chosen is not None:
             merged[name] = chosen
     if conflicts:
         listed = "; ".join(str(problem) for problem in conflicts[:10])
-        raise ConflictError(message(doing, expected="entries that one side changed", got=listed, todo="draft again from the newest version"))
+        raise ConflictError(
+            message(
+                doing, expected="entries that one side changed", got=listed, todo="draft again from the newest version"
+            )
+        )
     return merged
 
 
@@ -43,7 +53,14 @@ def merge_value(base: str, ours: str, theirs: str, what: str, doing: str) -> str
         return ours
     if base == ours:
         return theirs
-    raise ConflictError(message(doing, expected=f"{what} that one side changed", got=f"{what} changed here and in the newest version", todo="draft again from the newest version"))
+    raise ConflictError(
+        message(
+            doing,
+            expected=f"{what} that one side changed",
+            got=f"{what} changed here and in the newest version",
+            todo="draft again from the newest version",
+        )
+    )
 
 
 def _same(one: JsonObject | None, other: JsonObject | None) -> bool:

@@ -19,7 +19,7 @@ from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
 from tableformat.entries import INLINE_DOCUMENT_BYTES, classes_fields, file_fields, media_fields
 from tableformat.errors import InvalidInputError, UsageError, message
-from tableformat.format.manifest import Part, TableEntry
+from tableformat.format.manifest import TableEntry
 from tableformat.format.media import Classes, File, Media
 from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, MediaType, walk
@@ -98,21 +98,45 @@ class Staging:
         if name in self._tables:
             return self.open_item({**self._tables[name], "kind": "table", "name": name})
         if name in self._writers:
-            raise UsageError(message(f"reading table {name!r} of a draft", expected="a closed table", got="one that is being written", todo="close its writer first"))
+            raise UsageError(
+                message(
+                    f"reading table {name!r} of a draft",
+                    expected="a closed table",
+                    got="one that is being written",
+                    todo="close its writer first",
+                )
+            )
         return default
 
     def open_item(self, item: JsonObject) -> Any:
         """The object behind an entry."""
-        return open_item(self._context, item, f"{self._context.root}#{self._artifact} (draft)/{item['name']}", self._classes.get)
+        return open_item(
+            self._context, item, f"{self._context.root}#{self._artifact} (draft)/{item['name']}", self._classes.get
+        )
+
+    def has_failed(self, name: str) -> bool:
+        """Whether what is staged under `name` is a table whose writer failed: it can only be dropped."""
+        return name in self._writers and self._writers[name].has_failed
 
     def drop(self, name: str) -> None:
         """Forget what is staged under `name`; its bytes stay as garbage."""
-        writer = self._writers.pop(name, None)
+        writer = self.set_aside(name)[0]
         if writer is not None:
             writer.abort()
-        for staged in (self._waiting, self._given, self._tables, self._written, self._part_bytes):
-            staged.pop(name, None)  # type: ignore[attr-defined]  # five dicts of different values
-        self._named_classes.pop(name, None)
+
+    def set_aside(self, name: str) -> list[Any]:
+        """Take out what is staged under `name`, its writer first; `put_back` brings it back."""
+        return [staged.pop(name, None) for staged in self._by_name()]
+
+    def put_back(self, name: str, aside: list[Any]) -> None:
+        """Undo `set_aside`."""
+        for staged, value in zip(self._by_name(), aside, strict=True):
+            if value is not None:
+                staged[name] = value
+
+    def _by_name(self) -> tuple[dict[str, Any], ...]:
+        tables = (self._tables, self._written, self._part_bytes)
+        return (self._writers, self._waiting, self._given, *tables, self._named_classes)
 
     def inputs(self) -> Iterable[Input]:
         """The versions that entries were copied from, or whose media were."""
@@ -134,11 +158,16 @@ class Staging:
         found = set()
         for item in self._base_items.values():
             if item.get("kind") == "table":
-                found |= {one["key"] for one in iter_series(self._context.backend, TableEntry.from_json(item, item["name"]).objects)}
+                found |= {
+                    one["key"]
+                    for one in iter_series(self._context.backend, TableEntry.from_json(item, item["name"]).objects)
+                }
         return sorted(found)
 
     def _placer(self, check: Any = "header") -> MediaPlacer:
-        return MediaPlacer(self.blobs, self._context.root, classes=self._classes, open_url=self._context.open_url, check=check)
+        return MediaPlacer(
+            self.blobs, self._context.root, classes=self._classes, open_url=self._context.open_url, check=check
+        )
 
     # Tables
 
@@ -148,7 +177,13 @@ class Staging:
         try:
             settings = TableOptions(**options)
         except TypeError as error:
-            raise InvalidInputError(message(f"opening table {name!r}", expected=f"options among check, {', '.join(TableOptions.__slots__)}", got=str(error))) from error
+            raise InvalidInputError(
+                message(
+                    f"opening table {name!r}",
+                    expected=f"options among check, {', '.join(TableOptions.__slots__)}",
+                    got=str(error),
+                )
+            ) from error
         before = self._previous(name)
         if before is not None and not key and before.table_key:
             key = list(before.table_key)
@@ -178,7 +213,9 @@ class Staging:
             if self._newest_items is None:
                 newest = self._context.versions(self._artifact).newest()
                 entries = None if newest is None else manifest_of(self._context, newest).entries
-                self._newest_items = lambda wanted: None if entries is None else find_item(self._context.backend, entries, wanted)
+                self._newest_items = lambda wanted: (
+                    None if entries is None else find_item(self._context.backend, entries, wanted)
+                )
             item = self._newest_items(name)
         return TableEntry.from_json(item, name) if item is not None and item.get("kind") == "table" else None
 
@@ -207,7 +244,13 @@ class Staging:
     def _note_classes(self, schema: Schema) -> None:
         for column in schema.columns:
             for node in walk(column):
-                sources = node.type.sources if isinstance(node.type, MediaType) else (node.type.source,) if isinstance(node.type, ClassType) else ()
+                sources = (
+                    node.type.sources
+                    if isinstance(node.type, MediaType)
+                    else (node.type.source,)
+                    if isinstance(node.type, ClassType)
+                    else ()
+                )
                 for classes in sources:
                     if isinstance(classes, Classes):
                         self._classes[classes.digest] = classes
@@ -237,7 +280,11 @@ class Staging:
             return
         else:
             raise InvalidInputError(
-                message(f"adding {name!r}", expected="a data frame, Arrow data, a Table, media, Classes or the path of a file", got=type(obj).__name__)
+                message(
+                    f"adding {name!r}",
+                    expected="a data frame, Arrow data, a Table, media, Classes or the path of a file",
+                    got=type(obj).__name__,
+                )
             )
         if name not in self._tables and not isinstance(obj, str | os.PathLike):
             self._given[name] = obj
@@ -250,7 +297,9 @@ class Staging:
             self._settle_entry(name, "classes", classes.digest, classes_fields(classes, None))
         else:
             placed = self.blobs().put_many([data], "json")
-            self._waiting[name] = _WaitingBlob(placed, lambda place: ("classes", classes.digest, classes_fields(classes, place)))
+            self._waiting[name] = _WaitingBlob(
+                placed, lambda place: ("classes", classes.digest, classes_fields(classes, place))
+            )
 
     def _add_table(self, table: Table, name: str) -> None:
         entry = table.whole_entry(self._context.root)
@@ -258,7 +307,9 @@ class Staging:
             self._tables[name] = {**entry.to_json(), "content": entry.content}
             self._part_bytes[name] = 0
         else:
-            with self.table(name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key), {}) as writer:
+            with self.table(
+                name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key), {}
+            ) as writer:
                 writer.extend(table)
         for classes in table.class_sets():
             self._classes[classes.digest] = classes
@@ -266,7 +317,15 @@ class Staging:
 
     def _add_path(self, path: str, name: str) -> None:
         if os.path.isdir(path):
-            raise InvalidInputError(message(f"adding {name!r}", path=path, expected="a file", got="a folder", todo="add its files one by one, or import it with the command line"))
+            raise InvalidInputError(
+                message(
+                    f"adding {name!r}",
+                    path=path,
+                    expected="a file",
+                    got="a folder",
+                    todo="add its files one by one, or import it with the command line",
+                )
+            )
         self._add_file(File(path), name)
 
     def _add_file(self, file: File, name: str) -> None:
@@ -275,10 +334,24 @@ class Staging:
         if data is None and prepared.source is not None:
             data = prepared.source.read()
         if data is None and prepared.path is None:
-            raise InvalidInputError(message(f"adding {name!r}", expected="a file to own", got="a reference", todo="put references into a column of a table"))
-        placed = self.blobs().put_stream(prepared.path, prepared.ext) if data is None and prepared.path else self.blobs().put_many([data or b""], prepared.ext)
+            raise InvalidInputError(
+                message(
+                    f"adding {name!r}",
+                    expected="a file to own",
+                    got="a reference",
+                    todo="put references into a column of a table",
+                )
+            )
+        placed = (
+            self.blobs().put_stream(prepared.path, prepared.ext)
+            if data is None and prepared.path
+            else self.blobs().put_many([data or b""], prepared.ext)
+        )
         content_type, digest = prepared.content_type or "application/octet-stream", PREFIX + placed.digests[0].hex()
-        self._waiting[name] = _WaitingBlob(placed, lambda place: ("file", digest, file_fields(digest, int(placed.size[0]), content_type, file.name, place)))
+        self._waiting[name] = _WaitingBlob(
+            placed,
+            lambda place: ("file", digest, file_fields(digest, int(placed.size[0]), content_type, file.name, place)),
+        )
 
     def _add_media(self, media: Media, name: str) -> None:
         placer = self._placer()
@@ -291,14 +364,24 @@ class Staging:
 
     # The end
 
-    def settle(self) -> None:
-        """Close what is open and make every entry; after it all that the entries name is durable."""
+    def close_tables(self) -> None:
+        """Close the tables that are open. A row or key that does not fit is an error here, and the draft can go on."""
         for name, writer in list(self._writers.items()):
             if not writer.is_closed:
                 try:
                     writer.close()
                 except UsageError as error:
-                    raise UsageError(message(f"committing with table {name!r}", expected="tables that can be closed", got=str(error), todo=f"write it again, or remove({name!r})")) from error
+                    raise UsageError(
+                        message(
+                            f"committing with table {name!r}",
+                            expected="tables that can be closed",
+                            got=str(error),
+                            todo=f"write it again, or remove({name!r})",
+                        )
+                    ) from error
+
+    def settle(self) -> None:
+        """After `close_tables`: make every entry; all that the entries name is durable then."""
         named = set(self._named_classes.values())
         for digest, classes in list(self._classes.items()):
             if digest not in named:
@@ -319,7 +402,11 @@ class Staging:
 
     def _place(self, placed: Placed) -> JsonObject:
         assert self._blobs is not None
-        return {"offset": int(placed.offset[0]), "size": int(placed.size[0]), "uri": self._blobs.uris(placed.slot[:1])[0].as_py()}
+        return {
+            "offset": int(placed.offset[0]),
+            "size": int(placed.size[0]),
+            "uri": self._blobs.uris(placed.slot[:1])[0].as_py(),
+        }
 
     @staticmethod
     def _resolved(placer: MediaPlacer, array: pa.Array) -> pa.Array:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tableformat.artifact import Artifact
 from tableformat.context import StoreContext, live_versions
 from tableformat.draft import Draft
-from tableformat.errors import InvalidInputError, NotFoundError, UsageError, message
+from tableformat.errors import IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
 from tableformat.format.types.nearest import nearest
 from tableformat.staging import Dedup
 from tableformat.storage.names import check_name, parse_address, parse_selection
@@ -35,7 +35,10 @@ class Lineage:
 
 
 def open_store(
-    url: str | os.PathLike[str], create: Create = "if_missing", storage_options: StorageOptions = None, allow: Sequence[str] = ()
+    url: str | os.PathLike[str],
+    create: Create = "if_missing",
+    storage_options: StorageOptions = None,
+    allow: Sequence[str] = (),
 ) -> Store:
     """Open the store at `url`: a local path, or any URL that fsspec knows (`s3://…`, `gs://…`, `memory://…`).
 
@@ -48,9 +51,18 @@ def open_store(
     or an unknown required feature, by name).
     """
     if create not in ("if_missing", True, False):
-        raise InvalidInputError(message("opening a store", expected="create 'if_missing', True or False", got=repr(create)[:40]))
+        raise InvalidInputError(
+            message("opening a store", expected="create 'if_missing', True or False", got=repr(create)[:40])
+        )
     if isinstance(allow, str):
-        raise InvalidInputError(message("opening a store", expected="a list of URL prefixes as allow", got=repr(allow)[:100], todo=f"allow=[{allow!r}]"))
+        raise InvalidInputError(
+            message(
+                "opening a store",
+                expected="a list of URL prefixes as allow",
+                got=repr(allow)[:100],
+                todo=f"allow=[{allow!r}]",
+            )
+        )
     mode = None if create == "if_missing" else create
     return Store(StoreContext.open(os.fspath(url), storage_options, tuple(allow), create=mode))
 
@@ -87,12 +99,24 @@ class Store:
         Resolved once: the artifact stays that version, whatever is committed later. Raises `NotFoundError` naming what is
         there, `IllegalNameError` for text that is none of the four forms.
         """
+        if not isinstance(selection, str):
+            raise InvalidInputError(
+                message("opening a version", path=self.root, expected="text such as 'animals:v3'", got=repr(selection)[:100])
+            )
         name, selector = parse_selection(selection)
         try:
             return Artifact.select(self._context, name, selector)
         except NotFoundError:
             if selector.digest is None and (known := self.artifacts()) and name not in known:
-                raise NotFoundError(message("opening an artifact", path=f"{self.root}#{selection}", expected="an artifact of the store", got=repr(name), todo=nearest(name, known))) from None
+                raise NotFoundError(
+                    message(
+                        "opening an artifact",
+                        path=f"{self.root}#{selection}",
+                        expected="an artifact of the store",
+                        got=repr(name),
+                        todo=nearest(name, known),
+                    )
+                ) from None
             raise
 
     def get(self, selection: str, default: Any = None) -> Any:
@@ -103,7 +127,10 @@ class Store:
             return default
 
     def __contains__(self, selection: object) -> bool:
-        return isinstance(selection, str) and self.get(selection) is not None
+        try:
+            return isinstance(selection, str) and self.get(selection) is not None
+        except IllegalNameError:
+            return False
 
     def artifacts(self) -> list[str]:
         """The names of all artifacts that have a version, sorted. Lists the store."""
@@ -119,7 +146,15 @@ class Store:
         """
         found = list(live_versions(self._context, check_name(name)))
         if not found and self._context.versions(name).head() is None:
-            raise NotFoundError(message("listing versions", path=f"{self.root}#{name}", expected="an artifact of the store", got=repr(name), todo=nearest(name, self.artifacts())))
+            raise NotFoundError(
+                message(
+                    "listing versions",
+                    path=f"{self.root}#{name}",
+                    expected="an artifact of the store",
+                    got=repr(name),
+                    todo=nearest(name, self.artifacts()),
+                )
+            )
         return found[::-1]
 
     def lineage(self, name: str) -> list[Lineage]:
@@ -127,7 +162,11 @@ class Store:
         edges = []
         for other in self._context.artifact_names():
             for version in live_versions(self._context, other):
-                edges += [Lineage(f"{other}:v{version.slot}", source) for source in version.inputs if name in (other, source.artifact)]
+                edges += [
+                    Lineage(f"{other}:v{version.slot}", source)
+                    for source in version.inputs
+                    if name in (other, source.artifact)
+                ]
         return edges
 
     # Writing
@@ -139,7 +178,7 @@ class Store:
         type: str | None = None,  # noqa: A002 - the word of the format
         metadata: Mapping[str, Any] | None = None,
         base: str | None = None,
-        message: str = "",  # noqa: A002
+        message: str = "",
         producer: Mapping[str, Any] | None = None,
         dedup: Dedup = "store",
     ) -> Draft:
@@ -180,7 +219,13 @@ class Store:
         check_name(alias, "alias")
         if isinstance(version, Artifact):
             if version.name != name or version.slot is None:
-                raise UsageError(message(f"setting the alias {alias!r}", expected=f"a version of {name!r} with a number", got=repr(version)))
+                raise UsageError(
+                    message(
+                        f"setting the alias {alias!r}",
+                        expected=f"a version of {name!r} with a number",
+                        got=repr(version),
+                    )
+                )
             slot, digest = version.slot, version.digest
         else:
             _, selector = parse_selection(f"{name}:{version}")
@@ -193,7 +238,15 @@ class Store:
         """Remove an alias; raises `NotFoundError` where there is none."""
         aliases = self._context.aliases(check_name(name))
         if aliases.read(alias) is None:
-            raise NotFoundError(message("removing an alias", path=f"{self.root}#{name}:{alias}", expected="an alias", got="none of that name", todo=nearest(alias, aliases.names())))
+            raise NotFoundError(
+                message(
+                    "removing an alias",
+                    path=f"{self.root}#{name}:{alias}",
+                    expected="an alias",
+                    got="none of that name",
+                    todo=nearest(alias, aliases.names()),
+                )
+            )
         aliases.remove(alias)
 
     # Python's protocols
@@ -212,11 +265,16 @@ class Store:
 
 
 def _reopen(root: str, options: Any, allow: tuple[str, ...]) -> Store:
-    return Store(StoreContext.open(root, options, allow))
+    return Store(StoreContext.open(root, options, allow, create=None))  # it need not have been written to yet
 
 
 def _not_a_base(root: str, name: str, base: str) -> str:
-    return message("drafting from a base", path=f"{root}#{name}@{base}", expected="a version of the artifact", got="none with that digest")
+    return message(
+        "drafting from a base",
+        path=f"{root}#{name}@{base}",
+        expected="a version of the artifact",
+        got="none with that digest",
+    )
 
 
 def read_table(url: str | os.PathLike[str], storage_options: StorageOptions = None, allow: Sequence[str] = ()) -> Table:
@@ -234,12 +292,27 @@ def read_table(url: str | os.PathLike[str], storage_options: StorageOptions = No
     if address.entry is None:
         tables = [name for name, kind in artifact.kinds().items() if kind == "table"]
         if len(tables) != 1:
-            raise UsageError(message("reading a table", path=text, expected="an address that ends in the name of a table", got=f"an artifact with the tables {tables[:20]}"))
+            raise UsageError(
+                message(
+                    "reading a table",
+                    path=text,
+                    expected="an address that ends in the name of a table",
+                    got=f"an artifact with the tables {tables[:20]}",
+                )
+            )
         return _table(artifact[tables[0]], text)
     return _table(artifact[address.entry], text)
 
 
 def _table(found: Any, text: str) -> Table:
     if not isinstance(found, Table):
-        raise UsageError(message("reading a table", path=text, expected="a table", got=type(found).__name__, todo="open it with store[…][…]"))
+        raise UsageError(
+            message(
+                "reading a table",
+                path=text,
+                expected="a table",
+                got=type(found).__name__,
+                todo="open it with store[…][…]",
+            )
+        )
     return found

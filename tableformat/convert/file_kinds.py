@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import tableformat
 
-__all__ = ["MEDIA_CLASSES", "RowFormat", "is_hidden", "media_kind_of", "row_format_of"]
+__all__ = ["MEDIA_CLASSES", "RowFormat", "is_hidden", "media_kind_of", "row_format_of", "stem_of"]
 
 RowFormat = Literal["csv", "tsv", "jsonl", "parquet"]
 """Files of rows that become tables."""
@@ -49,6 +49,14 @@ def row_format_of(name: str) -> RowFormat | None:
         found = _ROWS.get(_suffix(stem))
         return found if found != "parquet" else None
     return _ROWS.get(last) if dot else None
+
+
+def stem_of(name: str) -> str:
+    """`name` without the extensions that say how its rows are written: `train` of `train.csv.gz`."""
+    stem, _, last = name.rpartition(".")
+    if last.lower() in _COMPRESSED:
+        stem = stem.rpartition(".")[0]
+    return stem if stem and row_format_of(name) is not None else name
 
 
 def is_hidden(name: str) -> bool:

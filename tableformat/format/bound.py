@@ -6,6 +6,7 @@ asks of bounds whether any row could be true, and says yes on any doubt.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, ColumnType, Field, ScalarType, StructType
 from tableformat.format.types.nearest import nearest
 
-__all__ = ["Bound", "Leaf", "bind"]
+__all__ = ["Bound", "BoundsOf", "ClassIds", "Leaf", "bind", "find_leaf"]
 
 BoundsOf = Callable[["Leaf"], Bounds]
 """The bounds of a column over some rows; `UNKNOWN` where nothing is known."""
@@ -57,19 +58,22 @@ class Leaf:
         return found.cast(pa.float32()) if pa.types.is_float16(self.storage) else found
 
 
-class _Node:
-    """A bound expression. `evaluate` gives true, false or null a row; `possible` whether any row may be true, or false."""
+class _Node(ABC):
+    """A bound expression."""
 
     __slots__ = ()
 
+    @abstractmethod
     def evaluate(self, batch: pa.RecordBatch | None) -> Any:
-        raise AssertionError(type(self))
+        """True, false or null for each row; without a batch, the Arrow expression that gives them."""
 
+    @abstractmethod
     def possible(self, bounds_of: BoundsOf) -> tuple[bool, bool]:
-        raise AssertionError(type(self))
+        """Whether any row with these bounds may be true, and whether any may be false."""
 
+    @abstractmethod
     def leaves(self) -> Sequence[Leaf]:
-        raise AssertionError(type(self))
+        """What it compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,14 @@ class _Compare(_Node):
         above = high is None or high > value
         equal = (low is None or low <= value) and (high is None or high >= value)
         nan = pa.types.is_floating(self.leaf.storage)  # NaN is none of the three: only `!=` is true of it
-        true = {"==": equal, "!=": below or above or nan, "<": below, "<=": below or equal, ">": above, ">=": above or equal}
+        true = {
+            "==": equal,
+            "!=": below or above or nan,
+            "<": below,
+            "<=": below or equal,
+            ">": above,
+            ">=": above or equal,
+        }
         false = {"==": below or above, "!=": equal, "<": above or equal, "<=": above, ">": below or equal, ">=": below}
         return true[self.op], false[self.op] or (nan and self.op != "!=")
 
@@ -285,10 +296,16 @@ def _bind(predicate: Predicate, schema: Schema, class_ids: ClassIds | None) -> _
         return _Null(leaf)
     if isinstance(predicate, IsNan):
         if not pa.types.is_floating(leaf.storage):
-            raise SchemaError(message(f"comparing column {predicate.column!r}", expected="a column of floats", got=leaf.type))
+            raise SchemaError(
+                message(f"comparing column {predicate.column!r}", expected="a column of floats", got=leaf.type)
+            )
         return _Nan(leaf)
     if isinstance(predicate, IsIn):
-        fitted = [fit("==", _named(v, leaf, class_ids), leaf.type, predicate.column) for v in predicate.values if v is not None]
+        fitted = [
+            fit("==", _named(v, leaf, class_ids), leaf.type, predicate.column)
+            for v in predicate.values
+            if v is not None
+        ]
         values = [x[1] for x in fitted if not isinstance(x, bool)]
         if pa.types.is_floating(leaf.storage) and 0 in values:  # the kernel looks values up by their bits
             values += [0.0, -0.0]
@@ -303,7 +320,11 @@ def _bind_columns(op: Operator, left: Leaf, right: Leaf, predicate: Compare) -> 
     numbers = all(pa.types.is_integer(leaf.storage) or pa.types.is_floating(leaf.storage) for leaf in (left, right))
     plain = all(not pa.types.is_nested(leaf.storage) for leaf in (left, right))
     logical = [leaf.type.data_type if isinstance(leaf.type, ScalarType) else None for leaf in (left, right)]
-    mixed = any(isinstance(leaf.type, ClassType) or pa.types.is_duration(type_) for leaf, type_ in zip((left, right), logical, strict=True) if type_)
+    mixed = any(
+        isinstance(leaf.type, ClassType) or pa.types.is_duration(type_)
+        for leaf, type_ in zip((left, right), logical, strict=True)
+        if type_
+    )
     if not plain or (left.type != right.type and (not numbers or mixed)):
         raise SchemaError(
             message(f"comparing column {predicate.column!r}", expected=f"a column that compares with {left.type}",
@@ -318,7 +339,9 @@ def _named(value: Any, leaf: Leaf, class_ids: ClassIds | None) -> Any:
         return value
     number = class_ids(leaf.type.classes, value)
     if number is None:
-        raise NotFoundError(message(f"comparing column {leaf.path[0]!r}", expected="the name of a class", got=repr(value)[:100]))
+        raise NotFoundError(
+            message(f"comparing column {leaf.path[0]!r}", expected="the name of a class", got=repr(value)[:100])
+        )
     return number
 
 
@@ -327,7 +350,9 @@ def find_leaf(schema: Schema, name: str) -> Leaf:
     found = _find(schema.columns, name)
     if found is None:
         names = [path for column in schema.columns for path in _paths(column, 0)]
-        raise NotFoundError(message("filtering rows", expected="a column of the table", got=repr(name)[:200], todo=nearest(name, names)))
+        raise NotFoundError(
+            message("filtering rows", expected="a column of the table", got=repr(name)[:200], todo=nearest(name, names))
+        )
     column = schema[found[0].name]
     return Leaf(tuple(field.name for field in found), column.id, found[-1].type, found[-1].type.storage())
 
@@ -337,7 +362,10 @@ def _find(fields: Sequence[Field], name: str) -> list[Field] | None:
         if field.name == name:
             return [field]
     for field in sorted(fields, key=lambda one: -len(one.name)):
-        if name.startswith(field.name + ".") and (below := _find(_inner(field), name[len(field.name) + 1 :])) is not None:
+        if (
+            name.startswith(field.name + ".")
+            and (below := _find(_inner(field), name[len(field.name) + 1 :])) is not None
+        ):
             return [field, *below]
     return None
 
@@ -349,7 +377,12 @@ def _inner(field: Field) -> Sequence[Field]:
     storage = field.type.storage()
     if not pa.types.is_struct(storage):
         return ()
-    return [Field(part.name, _Stored(part.type)) if pa.types.is_nested(part.type) else Field(part.name, ScalarType(part.type)) for part in storage]
+    return [
+        Field(part.name, _Stored(part.type))
+        if pa.types.is_nested(part.type)
+        else Field(part.name, ScalarType(part.type))
+        for part in storage
+    ]
 
 
 @dataclass(frozen=True, slots=True)

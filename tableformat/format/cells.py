@@ -50,7 +50,12 @@ class CellRewriter:
     """From an array of the storage type to one of `type`, of equal length and nulls."""
 
     @classmethod
-    def plan(cls, type_: pa.DataType, cell_result: Callable[[pa.DataType], pa.DataType], cell: Callable[[pa.Array, pa.DataType], pa.Array]) -> CellRewriter | None:
+    def plan(
+        cls,
+        type_: pa.DataType,
+        cell_result: Callable[[pa.DataType], pa.DataType],
+        cell: Callable[[pa.Array, pa.DataType], pa.Array],
+    ) -> CellRewriter | None:
         """A rewriter for arrays of `type_`, or None where it holds no cells.
 
         `cell_result` gives the type that takes the place of a cell type, `cell` the array, from the cell array and

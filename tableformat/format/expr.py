@@ -14,14 +14,28 @@ import math
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NoReturn
+from typing import Any, ClassVar, Final, Literal, NoReturn
 
 import numpy as np
 
 from tableformat.document import JsonObject
 from tableformat.errors import FormatError, InvalidInputError, LimitError, UsageError, message
 
-__all__ = ["And", "ColumnExpr", "Compare", "IsIn", "IsNan", "IsNull", "Not", "Operator", "Or", "Predicate", "all_of", "col", "predicate_from_json"]
+__all__ = [
+    "And",
+    "ColumnExpr",
+    "Compare",
+    "IsIn",
+    "IsNan",
+    "IsNull",
+    "Not",
+    "Operator",
+    "Or",
+    "Predicate",
+    "all_of",
+    "col",
+    "predicate_from_json",
+]
 
 Operator = Literal["==", "!=", "<", "<=", ">", ">="]
 
@@ -92,7 +106,9 @@ class IsIn(Predicate):
     values: tuple[Any, ...]
 
     def __repr__(self) -> str:
-        shown = ", ".join(map(repr, self.values[:10])) + (f", … {len(self.values)} in all" if len(self.values) > 10 else "")
+        shown = ", ".join(map(repr, self.values[:10])) + (
+            f", … {len(self.values)} in all" if len(self.values) > 10 else ""
+        )
         return f"col({self.column!r}).is_in([{shown}])"
 
     def to_json(self) -> JsonObject:
@@ -178,6 +194,8 @@ class ColumnExpr:
     name: str
     """A column, or a field of a struct column after a dot. A column whose own name has the dot wins."""
 
+    __array_ufunc__: ClassVar[None] = None  # numpy's scalars leave `3 < col("x")` to the column
+
     def __repr__(self) -> str:
         return f"col({self.name!r})"
 
@@ -204,7 +222,11 @@ class ColumnExpr:
 
     def __bool__(self) -> bool:
         raise UsageError(
-            message("using a column as a condition", path=self.name, expected=f"a comparison such as col({self.name!r}) == True")
+            message(
+                "using a column as a condition",
+                path=self.name,
+                expected=f"a comparison such as col({self.name!r}) == True",
+            )
         )
 
     def is_null(self) -> Predicate:
@@ -218,7 +240,9 @@ class ColumnExpr:
     def is_in(self, values: Iterable[Any]) -> Predicate:
         """Whether the value equals one of `values`; None stands for null. NaN equals nothing."""
         if isinstance(values, (str, bytes)):
-            raise UsageError(message("is_in", path=self.name, expected="a list of values", got=f"one value, {values!r}"))
+            raise UsageError(
+                message("is_in", path=self.name, expected="a list of values", got=f"one value, {values!r}")
+            )
         if hasattr(values, "to_pylist"):  # an Arrow array
             values = values.to_pylist()
         return IsIn(self.name, tuple(None if value is None else _literal(value) for value in values))
@@ -302,7 +326,13 @@ def _literal_json(value: Any) -> Any:
     if isinstance(value, datetime.timedelta):
         return {"timedelta": [value.days, value.seconds, value.microseconds]}
     if isinstance(value, (np.datetime64, np.timedelta64)):
-        return {type(value).__name__: [str(int(value.astype(np.int64))), np.datetime_data(value)[0], np.datetime_data(value)[1]]}
+        return {
+            type(value).__name__: [
+                str(int(value.astype(np.int64))),
+                np.datetime_data(value)[0],
+                np.datetime_data(value)[1],
+            ]
+        }
     if isinstance(value, (datetime.date, datetime.time)):
         return {_TAGS[datetime.datetime if isinstance(value, datetime.datetime) else type(value)]: value.isoformat()}
     return {_TAGS[type(value)]: str(value)}
@@ -341,26 +371,35 @@ def predicate_from_json(value: Any, depth: int = 0) -> Predicate:
     if depth > _MAX_DEPTH:
         raise LimitError(message(doing, expected=f"nesting of at most {_MAX_DEPTH}"))
     try:
-        op = value["op"]
-        if op in ("and", "or", "not"):
-            inner = [predicate_from_json(part, depth + 1) for part in value["of"]]
-            return Not(*inner) if op == "not" else (And if op == "and" else Or)(*inner)
-        column = value["column"]
-        if not isinstance(column, str):
-            raise TypeError("a column's name is a text")
-        if op == "null":
-            return IsNull(column)
-        if op == "nan":
-            return IsNan(column)
-        if op == "in":
-            return IsIn(column, tuple(_literal_from_json(item) for item in value["values"]))
-        if op in ("==", "!=", "<", "<=", ">", ">="):
-            return Compare(op, column, _literal_from_json(value["value"]))
-        raise ValueError(f"the unknown operator {op!r}")
+        found = _from_json(value, depth)
     except (KeyError, TypeError, ValueError, AttributeError, decimal.DecimalException) as error:
         if isinstance(error, FormatError):
             raise
-        raise FormatError(message(doing, expected="an expression of spec/reading.md", got=f"{repr(value)[:100]}: {error}")) from error
+        raise FormatError(
+            message(doing, expected="an expression of spec/reading.md", got=f"{repr(value)[:100]}: {error}")
+        ) from error
+    if found is None:
+        raise FormatError(message(doing, expected="an expression of spec/reading.md", got=repr(value)[:100]))
+    return found
+
+
+def _from_json(value: Any, depth: int) -> Predicate | None:
+    op = value["op"]
+    if op in ("and", "or", "not"):
+        inner = [predicate_from_json(part, depth + 1) for part in value["of"]]
+        return Not(*inner) if op == "not" else (And if op == "and" else Or)(*inner)
+    column = value["column"]
+    if not isinstance(column, str):
+        return None
+    if op == "null":
+        return IsNull(column)
+    if op == "nan":
+        return IsNan(column)
+    if op == "in":
+        return IsIn(column, tuple(_literal_from_json(item) for item in value["values"]))
+    if op in ("==", "!=", "<", "<=", ">", ">="):
+        return Compare(op, column, _literal_from_json(value["value"]))
+    return None
 
 
 def is_nan_literal(value: Any) -> bool:

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 
 from tableformat.errors import KeyValueError, Problem, SchemaError, message
@@ -57,9 +56,14 @@ def check_keys(names: list[str], columns: list[pa.Array], first_row: int) -> Non
     for name, column in zip(names, columns, strict=True):
         if column.null_count:
             rows = np.flatnonzero(np.asarray(column.is_null()))[:10]
-            problems += [Problem(f"row {first_row + int(row)}, column {name!r}", "the key is null", "null-key") for row in rows]
+            problems += [
+                Problem(f"row {first_row + int(row)}, column {name!r}", "the key is null", "null-key") for row in rows
+            ]
     if problems:
-        raise KeyValueError(message("writing keyed rows", expected="a value in every key column", todo="fill or drop these rows"), problems)
+        raise KeyValueError(
+            message("writing keyed rows", expected="a value in every key column", todo="fill or drop these rows"),
+            problems,
+        )
 
 
 def key_hashes(columns: list[pa.Array]) -> Hashes:
@@ -75,7 +79,12 @@ def key_hashes(columns: list[pa.Array]) -> Hashes:
 
 
 def _is_word(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_boolean(type_) or pa.types.is_date(type_) or pa.types.is_timestamp(type_))
+    return bool(
+        pa.types.is_integer(type_)
+        or pa.types.is_boolean(type_)
+        or pa.types.is_date(type_)
+        or pa.types.is_timestamp(type_)
+    )
 
 
 def _words(column: pa.Array) -> Hashes:

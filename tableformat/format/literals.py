@@ -13,7 +13,7 @@ import math
 import uuid
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,9 @@ Fitted = bool | tuple[Operator, Order]
 """A comparison that says the same, or the one answer that it has for every value that is not null."""
 
 _UNITS_PER_SECOND: Final = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_NUMBERS: Final = frozenset({int, float, decimal.Decimal})
 _EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - naive, as the column is; aware literals use the next
 _EPOCH_UTC: Final = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+_FLOATS: Final[dict[int, Any]] = {16: np.float16, 32: np.float32, 64: np.float64}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def fit(op: Operator, literal: Any, type_: ColumnType, column: str) -> Fitted:
     """The comparison of a column of `type_` with `literal`. Raises `SchemaError`, naming both types, where there is none."""
     storage = type_.storage()
     if isinstance(type_, (MediaType, JsonType)) or (pa.types.is_nested(storage)):
-        _refuse(literal, type_, column)
+        raise _refusal(literal, type_, column)
     if is_nan_literal(literal) and not isinstance(literal, (np.datetime64, np.timedelta64)):
         return op == "!="
     grid = _grid(storage)
@@ -68,7 +68,7 @@ def fit(op: Operator, literal: Any, type_: ColumnType, column: str) -> Fitted:
                 return op, data
             if op in ("==", "!="):
                 return op == "!="
-    _refuse(literal, type_, column)
+    raise _refusal(literal, type_, column)
 
 
 def scalar_of(value: Order, storage: pa.DataType) -> pa.Scalar:
@@ -89,7 +89,9 @@ def order_of(value: Any, storage: pa.DataType) -> Order | None:
     """A bound from a Parquet footer, as pyarrow gives its raw value, in the column's order; None where it is not usable."""
     types = pa.types
     if types.is_decimal(storage):
-        return int(value.scaleb(storage.scale, decimal.Context(prec=80))) if isinstance(value, decimal.Decimal) else None
+        return (
+            int(value.scaleb(storage.scale, decimal.Context(prec=80))) if isinstance(value, decimal.Decimal) else None
+        )
     if types.is_boolean(storage) or types.is_integer(storage) or types.is_temporal(storage):
         return int(value) if isinstance(value, int) else None
     if types.is_floating(storage):
@@ -128,20 +130,24 @@ def _fit_grid(op: Operator, units: Fraction | float, grid: _Grid) -> Fitted:
 
 
 def _fit_float(op: Operator, literal: Any, storage: pa.DataType, type_: ColumnType, column: str) -> Fitted:
-    if isinstance(literal, bool) or type(literal) not in _NUMBERS:
-        _refuse(literal, type_, column)
-    try:
-        value = float(literal)
-    except OverflowError:
-        value = math.inf if literal > 0 else -math.inf
+    if isinstance(literal, bool) or not isinstance(literal, (int, float, decimal.Decimal)):
+        raise _refusal(literal, type_, column)
+    value = _as_float(literal)
     with np.errstate(over="ignore"):
-        rounded = float({16: np.float16, 32: np.float32, 64: np.float64}[storage.bit_width](value))
+        rounded = float(_FLOATS[storage.bit_width](value))
     if math.isinf(rounded) and not (isinstance(literal, (float, decimal.Decimal)) and math.isinf(literal)):
         # A finite literal past the greatest value of the type: the infinity itself lies beyond it.
         if op in ("==", "!="):
             return op == "!="
         op = ("<" if rounded > 0 else "<=") if op in ("<", "<=") else (">=" if rounded > 0 else ">")
     return op, rounded
+
+
+def _as_float(number: Any) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _units(literal: Any, type_: ColumnType, storage: pa.DataType, column: str) -> Fraction | float | None:
@@ -159,7 +165,7 @@ def _units(literal: Any, type_: ColumnType, storage: pa.DataType, column: str) -
             return number * 10**storage.scale if types.is_decimal(storage) else number
     elif types.is_temporal(logical):
         return _time_units(literal, logical, type_, column)
-    _refuse(literal, type_, column)
+    raise _refusal(literal, type_, column)
 
 
 def _time_units(literal: Any, logical: pa.DataType, type_: ColumnType, column: str) -> Fraction | None:
@@ -169,7 +175,7 @@ def _time_units(literal: Any, logical: pa.DataType, type_: ColumnType, column: s
             return Fraction((literal - _EPOCH.date()).days)
         if isinstance(literal, np.datetime64) and np.datetime_data(literal)[0] == "D":
             return None if np.isnat(literal) else Fraction(int(literal.astype(np.int64)) * np.datetime_data(literal)[1])
-        _refuse(literal, type_, column)
+        raise _refusal(literal, type_, column)
     scale = _UNITS_PER_SECOND[logical.unit]
     if types.is_timestamp(logical):
         if isinstance(literal, datetime.datetime) and (literal.tzinfo is not None) == (logical.tz is not None):
@@ -184,7 +190,7 @@ def _time_units(literal: Any, logical: pa.DataType, type_: ColumnType, column: s
     elif isinstance(literal, datetime.time) and literal.tzinfo is None:
         seconds = (literal.hour * 60 + literal.minute) * 60 + literal.second
         return (seconds + Fraction(literal.microsecond, 10**6)) * scale
-    _refuse(literal, type_, column)
+    raise _refusal(literal, type_, column)
 
 
 def _seconds(span: datetime.timedelta) -> Fraction:
@@ -216,11 +222,13 @@ def _uuid_bytes(literal: Any) -> Any:
         return None
 
 
-def _refuse(literal: Any, type_: ColumnType, column: str) -> NoReturn:
+def _refusal(literal: Any, type_: ColumnType, column: str) -> SchemaError:
     todo = None
     if isinstance(type_, MediaType):
         todo = f"compare a field, such as col('{column}.format'), or use .is_null()"
     elif isinstance(literal, datetime.datetime) and pa.types.is_timestamp(type_.storage()):
         todo = "give the time a zone" if literal.tzinfo is None else "give a time without a zone"
     shown = f"{type(literal).__name__} {repr(literal)[:60]}"
-    raise SchemaError(message(f"comparing column {column!r}", expected=f"a value that compares with {type_}", got=shown, todo=todo))
+    return SchemaError(
+        message(f"comparing column {column!r}", expected=f"a value that compares with {type_}", got=shown, todo=todo)
+    )

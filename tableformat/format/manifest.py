@@ -18,7 +18,18 @@ from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
 from tableformat.format.series import Series
 
-__all__ = ["FORMAT", "KNOWN_FEATURES", "RESERVED_KINDS", "Manifest", "Part", "PartFile", "Requires", "TableEntry", "check_requires", "hex_part"]
+__all__ = [
+    "FORMAT",
+    "KNOWN_FEATURES",
+    "RESERVED_KINDS",
+    "Manifest",
+    "Part",
+    "PartFile",
+    "Requires",
+    "TableEntry",
+    "check_requires",
+    "hex_part",
+]
 
 FORMAT: Final = 1
 """The version of the format that this library writes, and the newest that it reads."""
@@ -42,7 +53,9 @@ class Requires:
     def from_json(cls, value: object, path: str) -> Requires:
         lists = [value.get(name, []) for name in ("read", "write")] if isinstance(value, dict) else [None]
         if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-            raise FormatError(message("reading required features", path=path, expected="lists of names", got=repr(value)[:100]))
+            raise FormatError(
+                message("reading required features", path=path, expected="lists of names", got=repr(value)[:100])
+            )
         return cls(*(tuple(names) for names in lists))
 
 
@@ -52,11 +65,27 @@ def check_requires(format_: object, requires: Requires, path: str, *, writing: b
     if not isinstance(format_, int) or isinstance(format_, bool) or format_ < 1:
         raise FormatError(message("reading a document", path=path, expected="a format version", got=repr(format_)[:60]))
     if format_ > FORMAT:
-        raise UnsupportedError(message("reading a document", path=path, expected=f"format {FORMAT} or older", got=f"format {format_}", todo=todo))
+        raise UnsupportedError(
+            message(
+                "reading a document",
+                path=path,
+                expected=f"format {FORMAT} or older",
+                got=f"format {format_}",
+                todo=todo,
+            )
+        )
     wanted = set(requires.read) | (set(requires.write) if writing else set())
     if missing := sorted(wanted - KNOWN_FEATURES):
         verb = "writing after" if writing else "reading"
-        raise UnsupportedError(message(f"{verb} a document", path=path, expected="known features", got=f"required {', '.join(missing)}", todo=todo))
+        raise UnsupportedError(
+            message(
+                f"{verb} a document",
+                path=path,
+                expected="known features",
+                got=f"required {', '.join(missing)}",
+                todo=todo,
+            )
+        )
 
 
 def hex_part(digest: str) -> str:
@@ -140,7 +169,9 @@ class Part:
                 )
                 for item in value["files"]
             )
-            part = cls(_size(value["rows"]), _size(value["bytes"]), files, value["values"], value["stats"], value["deletions"])
+            part = cls(
+                _size(value["rows"]), _size(value["bytes"]), files, value["values"], value["stats"], value["deletions"]
+            )
             if not files or any(file.footer_size > file.size for file in files):
                 raise ValueError("no files, or a footer longer than its file")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -159,7 +190,23 @@ def _size(value: object) -> int:
 
 
 _TABLE_FIELDS: Final = frozenset(
-    {"kind", "name", "key", "rows", "schema", "layout", "table_key", "sorted", "unique", "key_digest", "columns", "parts", "objects", "plain", "requires"}
+    {
+        "kind",
+        "name",
+        "key",
+        "rows",
+        "schema",
+        "layout",
+        "table_key",
+        "sorted",
+        "unique",
+        "key_digest",
+        "columns",
+        "parts",
+        "objects",
+        "plain",
+        "requires",
+    }
 )
 
 
@@ -178,8 +225,8 @@ class TableEntry:
     """Whether the key was proven unique."""
     columns: Mapping[str, JsonObject] = field(default_factory=dict)
     """By column id as text: `digest` of all its values, and `link`, the chain over the full blocks (spec/digests.md)."""
-    parts: Series = Series(0)
-    objects: Series = Series(0)
+    parts: Series = field(default_factory=Series)
+    objects: Series = field(default_factory=Series)
     """Packs and single blobs that its cells point at."""
     plain: bool = True
     """Whether any engine may read the list of its parts as it is."""
@@ -197,7 +244,9 @@ class TableEntry:
         """The content digest of the table: its schema without ids, its key, and the values of its columns."""
         shape = self.schema.to_json()
         columns = [self.columns[str(column.id)]["digest"] for column in self.schema.columns]
-        return tree_digest("table", [digest_of(encode_document(_without_ids(shape))), *self.table_key, str(self.rows), *columns])
+        return tree_digest(
+            "table", [digest_of(encode_document(_without_ids(shape))), *self.table_key, str(self.rows), *columns]
+        )
 
     @property
     def key_digest(self) -> str | None:
@@ -252,7 +301,9 @@ class TableEntry:
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, FormatError):
                 raise
-            raise FormatError(message("reading a table's entry", path=path, got=f"a malformed entry: {error!r}")) from error
+            raise FormatError(
+                message("reading a table's entry", path=path, got=f"a malformed entry: {error!r}")
+            ) from error
         return entry
 
 

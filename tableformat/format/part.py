@@ -77,9 +77,12 @@ class Layout:
         try:
             layout = cls(**{name: value[name] for name in cls.__slots__})
         except (KeyError, TypeError) as error:
-            raise FormatError(message("reading the layout of a table", path=place, got=f"a bad field: {error}")) from error
-        sizes = (layout.group_rows, layout.part_rows, layout.part_bytes)
-        if not all(isinstance(size, int) and 0 < size <= 1 << 40 for size in sizes) or layout.cut not in ("arrival", "key"):
+            raise FormatError(
+                message("reading the layout of a table", path=place, got=f"a bad field: {error}")
+            ) from error
+        sizes: tuple[object, ...] = (layout.group_rows, layout.part_rows, layout.part_bytes)
+        bounded = all(isinstance(size, int) and 0 < size <= 1 << 40 for size in sizes)
+        if not bounded or layout.cut not in ("arrival", "key"):
             raise FormatError(message("reading the layout of a table", path=place, got=f"impossible settings {value}"))
         return layout
 
@@ -155,7 +158,9 @@ class PartEncoder:
     Holds one row group while it is encoded. `write` takes exactly the rows of one row group.
     """
 
-    def __init__(self, schema: pa.Schema, layout: Layout, column_json: JsonObject, sink: Callable[[bytes], object]) -> None:
+    def __init__(
+        self, schema: pa.Schema, layout: Layout, column_json: JsonObject, sink: Callable[[bytes], object]
+    ) -> None:
         self._sink = _SinkFile(sink)
         self.schema = schema.with_metadata({FOOTER_KEY: encode_document(column_json)})
         self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), self.schema, **_writer_options(schema, layout))
@@ -163,7 +168,9 @@ class PartEncoder:
 
     def write(self, group: pa.Table) -> None:
         """Append one row group; its columns have the names and types of the schema."""
-        self._writer.write_table(group.replace_schema_metadata(self.schema.metadata), row_group_size=max(group.num_rows, 1))
+        self._writer.write_table(
+            group.replace_schema_metadata(self.schema.metadata), row_group_size=max(group.num_rows, 1)
+        )
         self.rows += group.num_rows
 
     def close(self) -> Footer:
@@ -237,10 +244,14 @@ def split_footer(tail: bytes, path: str) -> int:
     Raises `FormatError` where `tail` does not end as Parquet does, `LimitError` where the footer claims too much.
     """
     if len(tail) < 8 or tail[-4:] != b"PAR1":
-        raise FormatError(message("reading a Parquet footer", path=path, expected="PAR1 at the end", got=repr(tail[-4:])))
+        raise FormatError(
+            message("reading a Parquet footer", path=path, expected="PAR1 at the end", got=repr(tail[-4:]))
+        )
     size = int.from_bytes(tail[-8:-4], "little") + 8
     if size > MAX_FOOTER_BYTES:
-        raise LimitError(message("reading a Parquet footer", path=path, expected=f"at most {MAX_FOOTER_BYTES} bytes", got=size))
+        raise LimitError(
+            message("reading a Parquet footer", path=path, expected=f"at most {MAX_FOOTER_BYTES} bytes", got=size)
+        )
     return size
 
 
@@ -249,9 +260,13 @@ def parse_footer(data: bytes, path: str, *, size: int | None = None, digest: str
     if size is not None and len(data) != size:
         raise CorruptError(message("reading a Parquet footer", path=path, expected=f"{size} bytes", got=len(data)))
     if digest is not None and (found := digest_of(data)) != digest:
-        raise CorruptError(message("reading a Parquet footer", path=path, expected=digest, got=found, todo="verify the store"))
+        raise CorruptError(
+            message("reading a Parquet footer", path=path, expected=digest, got=found, todo="verify the store")
+        )
     if split_footer(data, path) != len(data):
-        raise FormatError(message("reading a Parquet footer", path=path, expected=f"{len(data)} bytes", got=split_footer(data, path)))
+        raise FormatError(
+            message("reading a Parquet footer", path=path, expected=f"{len(data)} bytes", got=split_footer(data, path))
+        )
     try:
         return pq.read_metadata(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:

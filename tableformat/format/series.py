@@ -60,7 +60,7 @@ class LeafDescriptor:
 class Series:
     """A list of items as a manifest holds it: either `items` or `leaves`."""
 
-    count: int
+    count: int = 0
     items: tuple[JsonObject, ...] = ()
     leaves: tuple[LeafDescriptor, ...] = ()
 
@@ -76,11 +76,17 @@ class Series:
         if not isinstance(value, dict) or not isinstance(value.get("count"), int):
             raise FormatError(message(doing, path=place, expected="an object with a count", got=repr(value)[:100]))
         items, leaves = value.get("items", []), value.get("leaves", [])
-        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items) or not isinstance(leaves, list):
+        if (
+            not isinstance(items, list)
+            or not all(isinstance(item, dict) for item in items)
+            or not isinstance(leaves, list)
+        ):
             raise FormatError(message(doing, path=place, expected="items or leaves", got=repr(value)[:100]))
         try:
             described = tuple(
-                LeafDescriptor(check_digest(x["digest"], doing), int(x["size"]), int(x["count"]), str(x["first"]), str(x["last"]))
+                LeafDescriptor(
+                    check_digest(x["digest"], doing), int(x["size"]), int(x["count"]), str(x["first"]), str(x["last"])
+                )
                 for x in leaves
             )
         except (KeyError, TypeError, ValueError) as error:

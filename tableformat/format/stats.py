@@ -21,7 +21,11 @@ __all__ = ["ColumnStats", "stats_columns", "stats_value"]
 
 def stats_columns(schema: Schema, key: Sequence[str] = ()) -> list[int]:
     """Positions of the columns of which statistics are kept."""
-    return [index for index, field in enumerate(schema.arrow_schema()) if _has_stats(field.type) or (field.name in key and pa.types.is_string(field.type))]
+    return [
+        index
+        for index, field in enumerate(schema.arrow_schema())
+        if _has_stats(field.type) or (field.name in key and pa.types.is_string(field.type))
+    ]
 
 
 def _has_stats(type_: pa.DataType) -> bool:
@@ -62,7 +66,12 @@ class ColumnStats:
 
 
 def _is_plain(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(type_) or pa.types.is_floating(type_) or pa.types.is_boolean(type_) or pa.types.is_string(type_))
+    return bool(
+        pa.types.is_integer(type_)
+        or pa.types.is_floating(type_)
+        or pa.types.is_boolean(type_)
+        or pa.types.is_string(type_)
+    )
 
 
 def _text(value: Any) -> str | None:

@@ -40,7 +40,9 @@ def from_storage_json(value: Any, type_: pa.DataType, path: str) -> Any:
     try:
         return _decode(value, type_)
     except (KeyError, TypeError, ValueError, binascii.Error) as error:
-        raise FormatError(message("reading a media entry", path=path, expected=f"a value of type {type_}", got=f"{error!r}"[:200])) from error
+        raise FormatError(
+            message("reading a media entry", path=path, expected=f"a value of type {type_}", got=f"{error!r}"[:200])
+        ) from error
 
 
 def _decode(value: Any, type_: pa.DataType) -> Any:

@@ -15,7 +15,16 @@ from tableformat.format.manifest import Manifest, hex_part
 from tableformat.format.series import INLINE_BYTES, LeafDescriptor, Series, decode_leaf, encode_leaves
 from tableformat.storage.interface import Backend
 
-__all__ = ["find_item", "iter_series", "leaf_path", "read_root", "read_verified", "root_path", "write_root", "write_series"]
+__all__ = [
+    "find_item",
+    "iter_series",
+    "leaf_path",
+    "read_root",
+    "read_verified",
+    "root_path",
+    "write_root",
+    "write_series",
+]
 
 
 def root_path(digest: str) -> str:

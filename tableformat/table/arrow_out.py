@@ -52,7 +52,11 @@ def _of_length(stream: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.Recor
 
 
 def _runs(batch: pa.RecordBatch, schema: Schema, media_bytes: int | None) -> Iterator[tuple[int, int]]:
-    sizes = [] if media_bytes is None else [cell_sizes(batch.column(column.name)) for column in schema.columns if isinstance(column.type, MediaType)]
+    sizes = (
+        []
+        if media_bytes is None
+        else [cell_sizes(batch.column(column.name)) for column in schema.columns if isinstance(column.type, MediaType)]
+    )
     if not sizes or media_bytes is None:
         yield 0, batch.num_rows
         return
@@ -82,7 +86,9 @@ def inlined_cells(reader: CellReader) -> CellConvert:
             "checksum": checksums([sha256(data).digest() for data in known]),
             "inline": pa.array(datas, pa.binary()),
         }
-        inner = pa.StructArray.from_arrays([columns[field.name] for field in file.type], fields=list(file.type), mask=mask)
+        inner = pa.StructArray.from_arrays(
+            [columns[field.name] for field in file.type], fields=list(file.type), mask=mask
+        )
         rest = [
             pa.nulls(count, field.type) if field.name in ("digest", "encoding") else array.field(field.name)
             for field in list(array.type)[1:]
@@ -100,7 +106,11 @@ def without_extensions(table: pa.Table) -> pa.Table:
     columns = []
     for column, field in zip(table.columns, schema, strict=True):
         chunks = [chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk for chunk in column.chunks]
-        columns.append(pa.chunked_array([chunk.cast(field.type) if chunk.type != field.type else chunk for chunk in chunks], field.type))
+        columns.append(
+            pa.chunked_array(
+                [chunk.cast(field.type) if chunk.type != field.type else chunk for chunk in chunks], field.type
+            )
+        )
     return pa.Table.from_arrays(columns, schema=schema)
 
 

@@ -56,7 +56,7 @@ def read_bare(url: str, storage_options: Options | None = None, *, limits: Limit
     return Table(_source(backend, _list(backend), limits or Limits(), ""))
 
 
-def open_bare(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:
+def open_bare(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:  # noqa: ARG001 - the signature is shared
     """The source of a bare table that was pickled; `name` is the file, or empty for all of the folder."""
     return _source(backend, [name] if name else _list(backend), Limits(), name, allow)
 
@@ -64,12 +64,25 @@ def open_bare(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]
 def _list(backend: Backend) -> list[str]:
     found = []
     for info in backend.list():
-        if info.path.endswith((".parquet", ".pq")) and not any(part.startswith((".", "_")) for part in info.path.split("/")):
+        if info.path.endswith((".parquet", ".pq")) and not any(
+            part.startswith((".", "_")) for part in info.path.split("/")
+        ):
             found.append(info.path)
             if len(found) > _MAX_FILES:
-                raise LimitError(message("reading a folder of Parquet files", path=backend.root, expected=f"at most {_MAX_FILES} files", got="more"))
+                raise LimitError(
+                    message(
+                        "reading a folder of Parquet files",
+                        path=backend.root,
+                        expected=f"at most {_MAX_FILES} files",
+                        got="more",
+                    )
+                )
     if not found:
-        raise NotFoundError(message("reading Parquet files", path=backend.root, expected="a Parquet file, or a folder with some", got="none"))
+        raise NotFoundError(
+            message(
+                "reading Parquet files", path=backend.root, expected="a Parquet file, or a folder with some", got="none"
+            )
+        )
     return sorted(found)
 
 
@@ -109,11 +122,22 @@ def _source(backend: Backend, names: list[str], limits: Limits, name: str, allow
 def _metadata(backend: Backend, path: str) -> tuple[pq.FileMetaData, int]:
     size = backend.size(path)
     if size is None or size < 12:
-        raise FormatError(message("reading a Parquet file", path=path, expected="a Parquet file", got="nothing" if size is None else f"{size} bytes"))
+        raise FormatError(
+            message(
+                "reading a Parquet file",
+                path=path,
+                expected="a Parquet file",
+                got="nothing" if size is None else f"{size} bytes",
+            )
+        )
     tail = backend.read(path, max(0, size - _TAIL), min(size, _TAIL))
     length = split_footer(tail, path)
     if length > size:
-        raise FormatError(message("reading a Parquet file", path=path, expected=f"a footer within {size} bytes", got=f"{length} bytes"))
+        raise FormatError(
+            message(
+                "reading a Parquet file", path=path, expected=f"a footer within {size} bytes", got=f"{length} bytes"
+            )
+        )
     if length > len(tail):
         tail = backend.read(path, size - length, length)
     return parse_footer(tail[-length:], path), size

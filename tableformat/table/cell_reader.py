@@ -7,7 +7,6 @@ the caller allowed, and compared with what was known of it.
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, BinaryIO, Final, cast
 
@@ -15,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tableformat.errors import BackendError, CorruptError, FormatError, LimitError, TableformatError, message
+from tableformat.errors import (
+    BackendError,
+    CorruptError,
+    FormatError,
+    LimitError,
+    TableformatError,
+    UsageError,
+    message,
+)
+from tableformat.format.frame import decode_frame, frame_content_size
 from tableformat.format.media.classes import Classes
 from tableformat.format.media.prepared import CHECKSUM_PREFIX, Cell
 from tableformat.storage.blob_reader import BlobRequest
@@ -25,7 +33,6 @@ from tableformat.table.source import TableSource
 __all__ = ["CellReader", "cell_sizes"]
 
 _CHECKSUM_LENGTH: Final = len(CHECKSUM_PREFIX) + 64
-_STEP: Final = 1 << 20
 
 
 class CellReader:
@@ -40,6 +47,11 @@ class CellReader:
         return _reopened, (*reopening(self._source),)
 
     @property
+    def source(self) -> TableSource:
+        """The table whose cells it reads."""
+        return self._source
+
+    @property
     def root(self) -> str:
         """The store in which owned cells lie: a cell copied inside it needs no bytes to move."""
         return self._source.backend.root
@@ -47,21 +59,6 @@ class CellReader:
     @property
     def input(self) -> Input | None:
         """The version that the cells belong to."""
-        return self._source.input
-
-    @property
-    def source(self) -> TableSource:
-        """The table whose cells it reads."""
-        return self._source
-
-    @property
-    def root(self) -> str:
-        """The root of the store that holds the bytes."""
-        return self._source.backend.root
-
-    @property
-    def input(self) -> Any:
-        """What a draft that takes these cells records of where they come from."""
         return self._source.input
 
     # -- one cell
@@ -110,27 +107,21 @@ class CellReader:
         except OSError as error:
             raise BackendError(message(doing, path=url, got=str(error)[:300])) from error
         if size is not None and len(data) != size:
-            raise CorruptError(message(doing, path=url, expected=f"{size} bytes, as when it was referred to", got=len(data)))
+            raise CorruptError(
+                message(doing, path=url, expected=f"{size} bytes, as when it was referred to", got=len(data))
+            )
         return _verified(data, checksum, url)
 
     def _decoded(self, data: bytes, digest: str | None, place: str | None) -> bytes:
         """The content of a zstd frame, bounded whatever the frame says, and compared with its digest."""
+        path = place or "an inline cell"
         most = self._source.limits.decoded_media_bytes
-        pieces: list[bytes] = []
-        held = 0
-        try:
-            with pa.CompressedInputStream(pa.BufferReader(data), "zstd") as stream:
-                while piece := stream.read(_STEP):
-                    held += len(piece)
-                    if held > most:
-                        raise LimitError(
-                            message("decoding media", path=place, expected=f"at most {most} bytes", got="more",
-                                    todo="if you trust it, open with limits=Limits(decoded_media_bytes=…)")
-                        )  # fmt: skip
-                    pieces.append(piece)
-        except (pa.ArrowException, OSError) as error:
-            raise CorruptError(message("decoding media", path=place, expected="a zstd frame", got=str(error)[:200])) from error
-        return _verified(b"".join(pieces), digest, place or "an inline cell")
+        if (size := frame_content_size(data, path)) > most:
+            raise LimitError(
+                message("decoding media", path=path, expected=f"at most {most} bytes", got=size,
+                        todo="if you trust it, open with limits=Limits(decoded_media_bytes=…)")
+            )  # fmt: skip
+        return decode_frame(data, _raw(digest), path, max_bytes=most)
 
     # -- many cells
 
@@ -151,9 +142,13 @@ class CellReader:
             offsets = file.field("offset")
             if raws is not None and not sizes.null_count:
                 starts = (offsets.fill_null(0) if offsets.null_count else offsets).to_numpy().tolist()
-                requests = cast("list[BlobRequest]", list(zip(uris, starts, sizes.to_numpy().tolist(), raws, strict=True)))
+                requests = cast(
+                    "list[BlobRequest]", list(zip(uris, starts, sizes.to_numpy().tolist(), raws, strict=True))
+                )
                 return list(self._source.blobs.read_many(requests))
-        return self._read_mixed(array, valid, uris, inline.to_pylist(), checksums.to_pylist(), digests.to_pylist(), encodings.to_pylist())
+        return self._read_mixed(
+            array, valid, uris, inline.to_pylist(), checksums.to_pylist(), digests.to_pylist(), encodings.to_pylist()
+        )
 
     def _read_mixed(
         self,
@@ -172,7 +167,17 @@ class CellReader:
         for row in range(len(array)):
             if valid is not None and not valid[row]:
                 continue
-            cell = Cell("file", uris[row], offsets[row], sizes[row], None, checksums[row], inline[row], digests[row], encodings[row])
+            cell = Cell(
+                "file",
+                uris[row],
+                offsets[row],
+                sizes[row],
+                None,
+                checksums[row],
+                inline[row],
+                digests[row],
+                encodings[row],
+            )
             cell.check()
             if cell.inline is None and not cell.is_reference:
                 owned.append(row)
@@ -180,7 +185,9 @@ class CellReader:
                 found[row] = self._stored(cell)
         if any(sizes[row] is None for row in owned):
             raise FormatError(message("reading media cells", expected="a size of owned bytes", got="null"))
-        datas = self._source.blobs.read_many([(uris[row], offsets[row] or 0, sizes[row], _raw(checksums[row])) for row in owned])
+        datas = self._source.blobs.read_many(
+            [(uris[row], offsets[row] or 0, sizes[row], _raw(checksums[row])) for row in owned]
+        )
         for row, data in zip(owned, datas, strict=True):
             found[row] = data
         for row, encoding in enumerate(encodings):
@@ -191,10 +198,15 @@ class CellReader:
 
 def reopening(source: TableSource) -> tuple[Any, ...]:
     """What a pickle holds of a source: never credentials."""
-    from tableformat.errors import UsageError
-
     if source.opener is None:
-        raise UsageError(message("pickling a table", path=source.address, expected="a table of a store", got="one that was opened without its store"))
+        raise UsageError(
+            message(
+                "pickling a table",
+                path=source.address,
+                expected="a table of a store",
+                got="one that was opened without its store",
+            )
+        )
     return source.opener, source.backend, source.artifact, source.name, source.allow
 
 

@@ -7,11 +7,13 @@ schema widened are stored again: at once while they are few, else once, at the e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
 
+from tableformat.errors import SchemaError
 from tableformat.format.part import Layout
 from tableformat.format.schema import Schema, cast_table
 from tableformat.format.types import NullType
@@ -30,17 +32,62 @@ class EvolvingStream:
     """Takes batches of schemas that only widen. An error fails it for good."""
 
     def __init__(
-        self, backend: Backend, name: str, *, key: Sequence[str], unique: bool, part_rows: int | None, layout: Layout | None
+        self,
+        backend: Backend,
+        name: str,
+        *,
+        key: Sequence[str],
+        unique: bool,
+        part_rows: int | None,
+        layout: Layout | None,
     ) -> None:
         self._backend, self._name = backend, name
         self._key, self._unique, self._part_rows, self._layout = list(key), unique, part_rows, layout
         self._schema = Schema()
         self._stream: PartStream | None = None
         self._done: list[tuple[Schema, StreamResult]] = []
+        self._verdict: tuple[Schema, SchemaError | None] | None = None  # of the last `check`, until rows are written
+        self._opened: list[PartStream] = []  # all there were, so that none is left running
 
     def write(self, schema: Schema, arrays: Sequence[pa.Array]) -> None:
         """Append storage arrays of `schema`, in which columns without a value yet may have no type."""
         self._stream_of(schema).write(arrays)
+        self._verdict = None
+
+    def check(self, schema: Schema) -> None:
+        """Raise `SchemaError` where a value stored so far does not fit the wider `schema`. Changes nothing that shows, but
+        ends the open part; reads all rows."""
+        wide = schema.settled()[0]
+        if self._verdict is None or self._verdict[0] != wide:
+            try:
+                self._try_cast(wide)
+                self._verdict = wide, None
+            except SchemaError as error:
+                self._verdict = wide, error
+        if (error := self._verdict[1]) is not None:
+            raise error
+
+    def _try_cast(self, wide: Schema) -> None:
+        stream, waiting = self._stream, []
+        if stream is not None and stream.rows:
+            found = stream.take_back()
+            if found is None:
+                self._stream = None
+                self._done.append((self._schema, stream.finish(prove=False)))
+            else:
+                waiting = found
+                for table in found:
+                    stream.write([_whole(column) for column in table.columns])
+        row = 0
+        for before, table in itertools.chain(self._stored(), ((self._schema, table) for table in waiting)):
+            known = _known(before)
+            cast_table(table.select(known.names), known, wide, row)
+            row += table.num_rows
+
+    def _stored(self) -> Iterator[tuple[Schema, pa.Table]]:
+        for before, result in self._done:
+            for table in self._opened[0].read_back(result.parts):
+                yield before, table
 
     def _stream_of(self, schema: Schema) -> PartStream:
         settled = schema.settled()[0]
@@ -51,7 +98,11 @@ class EvolvingStream:
         return self._stream
 
     def _open(self, settled: Schema) -> PartStream:
-        return PartStream(self._backend, settled, key=self._key, unique=self._unique, layout=self._layout, part_rows=self._part_rows)
+        stream = PartStream(
+            self._backend, settled, key=self._key, unique=self._unique, layout=self._layout, part_rows=self._part_rows
+        )
+        self._opened.append(stream)
+        return stream
 
     def _widen(self, schema: Schema) -> None:
         """Begin a stream of the wider schema, with the rows so far where they are few."""
@@ -60,20 +111,21 @@ class EvolvingStream:
         in_memory = stream.take_back()
         if in_memory is None:
             if stream.rows >= _SAID_ROWS:
-                logger.info("table %r: the schema widened after %d rows, which are stored again", self._name, stream.rows)
+                logger.info(
+                    "table %r: the schema widened after %d rows, which are stored again", self._name, stream.rows
+                )
             self._done.append((self._schema, stream.finish(prove=False)))
         else:
             stream.abort()
-        if sum(result.rows for _, result in self._done) <= _REPLAY_ROWS:
-            self._replay(schema)
-        if in_memory:
-            before, self._schema = _known(was), schema
-            self._stream = self._stream or self._open(schema.settled()[0])
-            for table in in_memory:
-                _write_cast(self._stream, table, before, self._stream.schema, self._stream.rows)
+        is_short = sum(result.rows for _, result in self._done) <= _REPLAY_ROWS
+        wide = self._replay(schema) if is_short else self._open(schema.settled()[0])
+        before = sum(result.rows for _, result in self._done)
+        for table in in_memory or ():
+            _write_cast(wide, table, _known(was), wide.schema, before + wide.rows)
+        self._schema, self._stream = schema, wide
 
-    def _replay(self, schema: Schema) -> None:
-        """Store all rows so far again, in `schema`."""
+    def _replay(self, schema: Schema) -> PartStream:
+        """A stream with all rows that were stored so far, in `schema`."""
         settled = schema.settled()[0]
         stream = self._open(settled)
         done, self._done = self._done, []
@@ -83,7 +135,7 @@ class EvolvingStream:
             for table in stream.read_back(result.parts, known.names):
                 _write_cast(stream, table, known, settled, row)
                 row += table.num_rows
-        self._schema, self._stream = schema, stream
+        return stream
 
     def finish(self, schema: Schema) -> StreamResult:
         """Store what is left, and wait until all is durable; `schema` is the last. Raises `KeyValueError`."""
@@ -93,16 +145,13 @@ class EvolvingStream:
                 self._done.append((self._schema, stream.finish(prove=False)))
             else:
                 stream.abort()
-            self._stream = None
-            self._replay(schema)
-            assert self._stream is not None
-            stream = self._stream
+            stream = self._stream = self._replay(schema)
         return stream.finish()
 
     def abort(self) -> None:
         """Stop. May be called twice."""
-        if self._stream is not None:
-            self._stream.abort()
+        for stream in self._opened:
+            stream.abort()
 
 
 def _known(schema: Schema) -> Schema:
@@ -118,4 +167,3 @@ def _write_cast(stream: PartStream, table: pa.Table, before: Schema, after: Sche
 
 def _whole(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
-

@@ -51,7 +51,11 @@ class KeyCheck:
         if not len(hashes):
             return
         if self.ascending:
-            joined = [pa.concat_arrays([last, column]) for last, column in zip(self._last, columns, strict=True)] if self._last else columns
+            joined = (
+                [pa.concat_arrays([last, column]) for last, column in zip(self._last, columns, strict=True)]
+                if self._last
+                else columns
+            )
             self.ascending = _ascends(joined)
             self._last = [column.slice(len(column) - 1, 1) for column in columns]
         if self._unique:
@@ -137,7 +141,9 @@ class KeyCheck:
             )
 
     @staticmethod
-    def _suspected_keys(suspects: Hashes, batches: Iterable[tuple[int, list[pa.Array]]]) -> Iterator[tuple[int, tuple[Any, ...]]]:
+    def _suspected_keys(
+        suspects: Hashes, batches: Iterable[tuple[int, list[pa.Array]]]
+    ) -> Iterator[tuple[int, tuple[Any, ...]]]:
         for first_row, columns in batches:
             inside = np.flatnonzero(np.isin(key_hashes(columns), suspects))
             picked = [column.take(pa.array(inside)).to_pylist() for column in columns]

@@ -38,7 +38,9 @@ class Leaves:
         return [number for name in names for number in self.of_column[name]]
 
 
-def _walk(path: tuple[str, ...], type_: pa.DataType, single: bool, of_path: dict[tuple[str, ...], int], widths: list[int]) -> None:
+def _walk(
+    path: tuple[str, ...], type_: pa.DataType, single: bool, of_path: dict[tuple[str, ...], int], widths: list[int]
+) -> None:
     if isinstance(type_, pa.BaseExtensionType):
         type_ = type_.storage_type
     if pa.types.is_struct(type_):

@@ -14,8 +14,8 @@ class Limits:
     row_group_bytes: int = 1 << 30
     """Decoded bytes of one row group, of the columns that are read. Writers of this library stay below 64 MiB, except
     where a single row has more."""
-    decoded_media_bytes: int = 1 << 30
-    """Bytes of one media after decompression."""
+    decoded_media_bytes: int = 64 << 20
+    """Bytes of one media after decompression. Writers of this library compress none that has more than 8 MiB."""
     cache_bytes: int = 64 << 20
     """Decoded row groups that a handle keeps for reads of single rows."""
     flight_bytes: int = 64 << 20

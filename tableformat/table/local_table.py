@@ -41,9 +41,18 @@ class LocalTable(Table):
     inferred and checked when rows are added. Holds what a `TableWriter` holds; the folder goes away with the object.
     """
 
-    def __init__(self, columns: Sequence[str] | None = None, data: Any = None, dataframe: Any = None, *, schema: Any = None) -> None:
+    def __init__(
+        self, columns: Sequence[str] | None = None, data: Any = None, dataframe: Any = None, *, schema: Any = None
+    ) -> None:
         if isinstance(columns, str):
-            raise InvalidInputError(message("making a table", expected="a list of column names", got=repr(columns), todo=f"columns=[{columns!r}]"))
+            raise InvalidInputError(
+                message(
+                    "making a table",
+                    expected="a list of column names",
+                    got=repr(columns),
+                    todo=f"columns=[{columns!r}]",
+                )
+            )
         if dataframe is not None and data is not None:
             raise InvalidInputError(message("making a table", expected="data or dataframe", got="both"))
         self._folder = tempfile.TemporaryDirectory(prefix="tableformat-table-")
@@ -77,7 +86,13 @@ class LocalTable(Table):
     def add_data(self, *row: Any) -> None:
         """Append one row: a value for each column, in order. Raises `SchemaError` where their number or types do not fit."""
         if len(row) != len(self._columns):
-            raise SchemaError(message("adding a row to a table", expected=f"{len(self._columns)} values, for {self._columns}", got=f"{len(row)}"))
+            raise SchemaError(
+                message(
+                    "adding a row to a table",
+                    expected=f"{len(self._columns)} values, for {self._columns}",
+                    got=f"{len(row)}",
+                )
+            )
         self._begin().append(dict(zip(self._columns, row, strict=True)))
         self._length += 1
 
@@ -94,8 +109,10 @@ class LocalTable(Table):
         if name in self._columns:
             raise SchemaError(message(f"adding column {name!r}", expected="a new name", got="a column of the table"))
         if self._length and len(values) != self._length:
-            raise SchemaError(message(f"adding column {name!r}", expected=f"{self._length} values, one for each row", got=len(values)))
-        before = list(self.rows()) if self._length else [{}] * len(values)
+            raise SchemaError(
+                message(f"adding column {name!r}", expected=f"{self._length} values, one for each row", got=len(values))
+            )
+        before: list[Mapping[str, Any]] = list(self.rows()) if self._length else [{}] * len(values)
         self._columns.append(name)
         self._restart()
         for row, value in zip(before, values, strict=True):
@@ -181,11 +198,24 @@ class LocalTable(Table):
     def get_column(self, name: str) -> list[Any]:
         """The values of a column; raises `NotFoundError` with the nearest name."""
         if name not in self._columns:
-            raise NotFoundError(message("reading a column", expected="a column of the table", got=repr(name), todo=nearest(name, self._columns)))
+            raise NotFoundError(
+                message(
+                    "reading a column",
+                    expected="a column of the table",
+                    got=repr(name),
+                    todo=nearest(name, self._columns),
+                )
+            )
         return super().get_column(name)
 
     def __reduce__(self) -> Any:
-        raise InvalidInputError(message("pickling a table that is in no store", expected="a table of a version", todo="add it to a draft, and pickle the table of the version"))
+        raise InvalidInputError(
+            message(
+                "pickling a table that is in no store",
+                expected="a table of a version",
+                todo="add it to a draft, and pickle the table of the version",
+            )
+        )
 
 
 Table.builder = LocalTable

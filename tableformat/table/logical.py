@@ -29,7 +29,10 @@ class Logical:
 
     def __init__(self, schema: Schema, cells: CellConvert) -> None:
         self.schema = schema.logical_schema()
-        self._rewriters = [CellRewriter.plan(column.type.storage(), lambda type_: type_, lambda array, _: cells(array)) for column in schema.columns]
+        self._rewriters = [
+            CellRewriter.plan(column.type.storage(), lambda type_: type_, lambda array, _: cells(array))
+            for column in schema.columns
+        ]
         self._targets = [_target_of(column.type) for column in schema.columns]
 
     def convert(self, arrays: Sequence[pa.Array], rows: int) -> pa.RecordBatch:
@@ -57,7 +60,10 @@ def absolute_cells(prefix: str) -> CellConvert:
         if not pc.all(absolute).as_py():
             texts = names.to_pylist()
             known = absolute.to_pylist()
-            names = pa.array([text if is_url else _joined(prefix, text) for text, is_url in zip(texts, known, strict=True)], pa.string())
+            names = pa.array(
+                [text if is_url else _joined(prefix, text) for text, is_url in zip(texts, known, strict=True)],
+                pa.string(),
+            )
             uris = names.take(coded.indices)
         fields = [uris, *(file.field(index) for index in range(1, file.type.num_fields))]
         moved = pa.StructArray.from_arrays(fields, fields=list(file.type), mask=_mask(file))
@@ -69,7 +75,14 @@ def absolute_cells(prefix: str) -> CellConvert:
 
 def _joined(prefix: str, uri: str) -> str:
     if not is_owned_uri(uri):
-        raise CorruptError(message("resolving the uri of a media cell", path=repr(uri)[:200], expected="a pack or a blob of the store", got="something else"))
+        raise CorruptError(
+            message(
+                "resolving the uri of a media cell",
+                path=repr(uri)[:200],
+                expected="a pack or a blob of the store",
+                got="something else",
+            )
+        )
     return prefix + uri
 
 
@@ -101,7 +114,9 @@ def _logical(array: pa.Array, target: pa.DataType) -> pa.Array:
         return pa.MapArray.from_arrays(offsets, keys, items, type=target, mask=_mask(array))
     if types.is_list(target):
         offsets, start, count = _run(array)
-        return pa.ListArray.from_arrays(offsets, _logical(array.values.slice(start, count), target.value_type), type=target, mask=_mask(array))
+        return pa.ListArray.from_arrays(
+            offsets, _logical(array.values.slice(start, count), target.value_type), type=target, mask=_mask(array)
+        )
     return array
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tableformat.digest import hex_of
-from tableformat.errors import InvalidInputError, MediaError, message
+from tableformat.errors import InvalidInputError, MediaError
 from tableformat.format.cells import CellRewriter, fields_of
 from tableformat.format.frame import FRAME_EXT, encode_frame
 from tableformat.format.media import (
@@ -80,7 +80,7 @@ class MediaPlacer:
         self._open_url = open_url
         self._check: Check = check
         self._inline_bytes = inline_bytes
-        self._prepared: dict[int, Prepared] = {}
+        self._prepared: dict[int, list[tuple[Media, Prepared]]] = {}  # holds the media: an id is one object's while it lives
         self._pending: list[Placed] = []
         self._slots: set[int] = set()
         self._uris: set[str] = set()
@@ -90,23 +90,36 @@ class MediaPlacer:
     def prepare(self, media: Media) -> int:
         """Read and check media in the call that was given them; returns how many bytes they hold in memory."""
         prepared = media.prepare(self._open_url, self._check)
-        self._prepared[id(media)] = prepared
+        self._prepared.setdefault(id(media), []).append((media, prepared))
         return 0 if prepared.data is None else len(prepared.data)
+
+    def forget(self, values: Iterable[Any]) -> None:
+        """Drop what was prepared last of these media: their row is not taken. Values of other kinds are passed over."""
+        for value in values:
+            if isinstance(value, Media) and id(value) in self._prepared:
+                self._next_prepared(value, -1)
+
+    def _next_prepared(self, media: Media, which: int = 0) -> Prepared | None:
+        waiting = self._prepared.get(id(media))
+        if waiting is None:
+            return None
+        prepared = waiting.pop(which)[1]
+        if not waiting:
+            del self._prepared[id(media)]
+        return prepared
 
     # What `Placer` asks
 
     def place(self, kind: str, values: Sequence[Any], where: Where) -> pa.StructArray:
         """Cells of media, or of bytes and paths from which media are made; None is null."""
-        ready, self._prepared = self._prepared, {}
         prepared: list[Prepared | None] = []
         for index, value in enumerate(values):
             item = None
             if value is not None:
-                item = ready.pop(id(value), None)
+                item = self._next_prepared(value)
                 if item is None:
                     item = self._read(kind, value, where, index)
             prepared.append(item)
-        self._prepared = ready
         return self._cells(kind, prepared)
 
     def place_binary(self, kind: str, array: pa.Array, where: Where) -> pa.StructArray:
@@ -122,7 +135,9 @@ class MediaPlacer:
         if not len(dense):
             return pa.nulls(len(array), cell_type(kind))
         offsets = np.frombuffer(dense.buffers()[1], np.int32, len(dense) + 1, dense.offset * 4)
-        if int(np.diff(offsets).min()) > self._inline_bytes and not any(map(_is_compressible, set(columns.content_types))):
+        if int(np.diff(offsets).min()) > self._inline_bytes and not any(
+            map(_is_compressible, set(columns.content_types))
+        ):
             placed = self._put(self._blobs().put_binary(dense, columns.exts))
             cells = self._packed(kind, placed, columns.content_types, columns.fields)
         else:
@@ -152,11 +167,18 @@ class MediaPlacer:
                 media = Media.from_cell(kind, row)
                 cell = media.cell
                 if cell is not None and cell.inline is None and not cell.is_reference:
-                    where.fail(len(values), expected="a reference with an absolute uri, or inline bytes", got=cell.uri, todo="pass the media objects of the table instead")
+                    where.fail(
+                        len(values),
+                        expected="a reference with an absolute uri, or inline bytes",
+                        got=cell.uri,
+                        todo="pass the media objects of the table instead",
+                    )
                 values.append(media)
             else:
                 data = row.get("bytes")
-                values.append(make(data if data is not None else row["path"]) if data is not None or row.get("path") else None)
+                values.append(
+                    make(data if data is not None else row["path"]) if data is not None or row.get("path") else None
+                )
         return self.place(kind, values, where)
 
     def place_masks(self, masks: Sequence[Any], images: Sequence[Any], where: Where) -> pa.StructArray:  # noqa: ARG002 - sizes were compared when the images were prepared
@@ -196,7 +218,11 @@ class MediaPlacer:
             return pa.nulls(len(prepared), cell_type(kind))
         simple = all(item.data is not None and item.source is None for item in present)
         array = self._owned(kind, present) if simple else self._mixed(kind, present)
-        return array if len(present) == len(prepared) else _spread(array, np.array([item is not None for item in prepared]))
+        return (
+            array
+            if len(present) == len(prepared)
+            else _spread(array, np.array([item is not None for item in prepared]))
+        )
 
     def _owned(self, kind: str, items: Sequence[Prepared]) -> pa.Array:
         """Cells of media whose bytes are in memory: the hot path."""
@@ -215,10 +241,18 @@ class MediaPlacer:
         """Cells of bytes that are in packs, as they are."""
         told = {name: _repeated(values) for name, values in fields.items()}
         return build_cells(
-            kind, len(placed), offset=_pack(placed), size=placed.size, content_type=_repeated(types), checksum=checksums(placed.digests), **told
+            kind,
+            len(placed),
+            offset=_pack(placed),
+            size=placed.size,
+            content_type=_repeated(types),
+            checksum=checksums(placed.digests),
+            **told,
         )
 
-    def _tiered(self, kind: str, datas: list[bytes], types: list[str | None], exts: list[str], fields: dict[str, Any]) -> pa.Array:
+    def _tiered(
+        self, kind: str, datas: list[bytes], types: list[str | None], exts: list[str], fields: dict[str, Any]
+    ) -> pa.Array:
         """Cells of media of which some are inline or compressed."""
         count = len(datas)
         digest: list[str | None] = [None] * count
@@ -263,7 +297,11 @@ class MediaPlacer:
                 made[index] = _cell_row(kind, item, **item.refer._asdict())
             elif item.path is not None:
                 placed = self._put(self._blobs().put_stream(item.path, item.ext))
-                place = {"offset": int(_pack(placed)[0]), "size": int(placed.size[0]), "checksum": CHECKSUM_PREFIX + placed.digests[0].hex()}
+                place = {
+                    "offset": int(_pack(placed)[0]),
+                    "size": int(placed.size[0]),
+                    "checksum": CHECKSUM_PREFIX + placed.digests[0].hex(),
+                }
                 made[index] = _cell_row(kind, item, **place)
             else:
                 owned[index] = item if item.data is not None else item._replace(data=source.read() if source else b"")
@@ -322,8 +360,12 @@ class MediaPlacer:
         if not mask.all():
             uris, offset = pc.if_else(pending, uris, file["uri"]), pc.if_else(pending, offset, file["offset"])
         settled = {**file, "uri": uris, "offset": offset}
-        whole = pa.StructArray.from_arrays([settled[name] for name in _FILE_FIELDS], fields=list(FILE_TYPE), mask=_nulls(fields["file"]))
-        return pa.StructArray.from_arrays([whole, *(fields[f.name] for f in list(type_)[1:])], fields=list(type_), mask=_nulls(array))
+        whole = pa.StructArray.from_arrays(
+            [settled[name] for name in _FILE_FIELDS], fields=list(FILE_TYPE), mask=_nulls(fields["file"])
+        )
+        return pa.StructArray.from_arrays(
+            [whole, *(fields[f.name] for f in list(type_)[1:])], fields=list(type_), mask=_nulls(array)
+        )
 
     def objects(self) -> list[str]:
         """The relative uris of all packs and single blobs that the cells point at, sorted. After the last `seal`."""

@@ -8,19 +8,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final, TypeVar
 
-__all__ = ["THREADS", "run_ordered"]
+__all__ = ["LOCAL_THREADS", "REMOTE_THREADS", "run_ordered"]
 
-THREADS: Final = 2
-"""Threads of one scan. Decoding leaves the interpreter's lock, and each thread holds what it decodes."""
+LOCAL_THREADS: Final = 2
+"""Threads of a scan of files of this machine. Decoding leaves the interpreter's lock; each thread holds what it decodes."""
+REMOTE_THREADS: Final = 8
+"""Threads of a scan where each request has to travel."""
 
 T = TypeVar("T")
 
 
-def run_ordered(tasks: Iterable[tuple[Callable[[], T], float]], budget_bytes: float) -> Iterator[T]:
+def run_ordered(
+    tasks: Iterable[tuple[Callable[[], T], float]], budget_bytes: float, threads: int = LOCAL_THREADS
+) -> Iterator[T]:
     """The result of each task, in order. A task comes with the bytes that its result will hold, about.
 
     Tasks are begun ahead of the consumer while all begun and not yet consumed stay within `budget_bytes`, and at least
-    `THREADS` of them in any case. A single task runs in the calling thread. When the consumer stops, tasks that have not
+    `threads` of them in any case. A single task runs in the calling thread. When the consumer stops, tasks that have not
     begun are dropped. The first error of a task is raised in its place.
     """
     waiting = iter(tasks)
@@ -29,19 +33,19 @@ def run_ordered(tasks: Iterable[tuple[Callable[[], T], float]], budget_bytes: fl
         for task, _ in first:
             yield task()
         return
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="tableformat-scan")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="tableformat-scan")
     begun: deque[tuple[Future[T], float]] = deque()
     held = 0.0
     try:
         for task, size in chain(first, waiting):
-            while len(begun) > THREADS and held + size > budget_bytes:
+            while len(begun) > threads and held + size > budget_bytes:
                 future, freed = begun.popleft()
                 yield future.result()
                 held -= freed
             begun.append((pool.submit(task), size))
             held += size
             # A result that is ready goes out first: the plan of a long table need not be finished before its first row.
-            while len(begun) > THREADS and begun[0][0].done():
+            while len(begun) > threads and begun[0][0].done():
                 future, freed = begun.popleft()
                 yield future.result()
                 held -= freed

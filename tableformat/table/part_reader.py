@@ -75,7 +75,12 @@ class PartReader:
             metadata = parse_footer(tail[-length:], file.path)
         if metadata.num_rows != part.rows:
             raise CorruptError(
-                message("opening a part", path=file.path, expected=f"{part.rows} rows, as the manifest says", got=metadata.num_rows)
+                message(
+                    "opening a part",
+                    path=file.path,
+                    expected=f"{part.rows} rows, as the manifest says",
+                    got=metadata.num_rows,
+                )
             )
         self._check_schema(metadata, file.path)
         return metadata
@@ -90,7 +95,9 @@ class PartReader:
         try:
             found = parquet.to_arrow_schema()
         except (pa.ArrowException, OSError) as error:
-            raise CorruptError(message("opening a part", path=path, expected="a schema of Arrow types", got=str(error)[:300])) from error
+            raise CorruptError(
+                message("opening a part", path=path, expected="a schema of Arrow types", got=str(error)[:300])
+            ) from error
         if not found.equals(self._schema, check_metadata=False):
             raise CorruptError(
                 message("opening a part", path=path, expected=f"the columns of the table, {_shown(self._schema, found)}",
@@ -112,7 +119,9 @@ class PartReader:
             total += max(chunk.total_uncompressed_size, chunk.num_values * (widths[number] or 8))
         return max(total / float(group.num_rows), 0.01)
 
-    def read(self, part: Part, groups: Sequence[int], columns: Sequence[str], *, threads: bool = False) -> list[pa.RecordBatch]:
+    def read(
+        self, part: Part, groups: Sequence[int], columns: Sequence[str], *, threads: bool = False
+    ) -> list[pa.RecordBatch]:
         """The row groups `groups` of a part, neighbours, with `columns` in this order, as few batches as may be.
 
         Verifies the checksum of every page. Raises `CorruptError` where the file is damaged, `LimitError` where a row
@@ -129,31 +138,41 @@ class PartReader:
         try:
             with self._open(part, metadata, groups, leaves) as file:
                 if pieces is None:
-                    batches = file.reader.read_row_groups(list(groups), column_indices=leaves, use_threads=threads).to_batches()
+                    batches = file.reader.read_row_groups(
+                        list(groups), column_indices=leaves, use_threads=threads
+                    ).to_batches()
                 else:
                     batches = list(self._read_pieces(file, groups, leaves, pieces, path))
         except TableformatError:
             raise
         except (pa.ArrowException, OSError) as error:
-            raise CorruptError(message("reading a part", path=path, got=str(error)[:300], todo="verify the store")) from error
+            raise CorruptError(
+                message("reading a part", path=path, got=str(error)[:300], todo="verify the store")
+            ) from error
         found = sum(batch.num_rows for batch in batches)
         wanted = sum(metadata.row_group(group).num_rows for group in groups)
         if found != wanted:
-            raise CorruptError(message("reading a part", path=path, expected=f"{wanted} rows in row groups {list(groups)}", got=found))
+            raise CorruptError(
+                message("reading a part", path=path, expected=f"{wanted} rows in row groups {list(groups)}", got=found)
+            )
         if batches and batches[0].schema.names != list(columns):
             batches = [batch.select(list(columns)) for batch in batches]
         if self._target is not None:
             batches = [_cast(batch, self._target, path) for batch in batches]
         return batches
 
-    def _open(self, part: Part, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int]) -> pq.ParquetFile:
+    def _open(
+        self, part: Part, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int]
+    ) -> pq.ParquetFile:
         path = part.files[0].path
         local = self._backend.local_path(path)
         source: Any
         if local is not None:
             source = pa.OSFile(local)
         else:
-            source = pa.PythonFile(RangeFile.fetch(self._backend, path, part.files[0].size, _chunk_ranges(metadata, groups, leaves)), "r")
+            source = pa.PythonFile(
+                RangeFile.fetch(self._backend, path, part.files[0].size, _chunk_ranges(metadata, groups, leaves)), "r"
+            )
         return pq.ParquetFile(
             source,
             metadata=metadata,
@@ -162,7 +181,9 @@ class PartReader:
             thrift_container_size_limit=_THRIFT_BYTES,
         )
 
-    def _bounded_rows(self, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int], path: str) -> int | None:
+    def _bounded_rows(
+        self, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int], path: str
+    ) -> int | None:
         """How many rows may be decoded at a time so that the limit holds whatever pages say; None: all of them.
 
         Text under a dictionary or prefix coding can be far longer than its pages: at most each value is as long as the
@@ -178,7 +199,11 @@ class PartReader:
                 chunk = row_group.column(number)
                 size, values = chunk.total_uncompressed_size, chunk.num_values
                 total += max(size, values * (widths[number] or 4))
-                if not widths[number] and size * values > limit and {"RLE_DICTIONARY", "PLAIN_DICTIONARY", "DELTA_BYTE_ARRAY"} & set(chunk.encodings):
+                if (
+                    not widths[number]
+                    and size * values > limit
+                    and {"RLE_DICTIONARY", "PLAIN_DICTIONARY", "DELTA_BYTE_ARRAY"} & set(chunk.encodings)
+                ):
                     rows = max(1, int(limit * max(row_group.num_rows, 1) / max(values, 1) / max(size, 1)))
                     least = rows if least is None else min(least, rows)
             if total > limit:
@@ -208,7 +233,14 @@ def _cast(batch: pa.RecordBatch, target: pa.Schema, path: str) -> pa.RecordBatch
         try:
             arrays.append(plain if plain.type == field.type else plain.cast(field.type))
         except (pa.ArrowException, ValueError) as error:
-            raise FormatError(message("reading a Parquet file", path=f"{path}, column {field.name!r}", expected=field.type, got=str(error)[:200])) from error
+            raise FormatError(
+                message(
+                    "reading a Parquet file",
+                    path=f"{path}, column {field.name!r}",
+                    expected=field.type,
+                    got=str(error)[:200],
+                )
+            ) from error
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -236,7 +268,11 @@ def _chunk_ranges(metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequ
 def _shown(schema: pa.Schema, other: pa.Schema) -> str:
     """The columns in which a schema differs from another, as text."""
     theirs = {field.name: field for field in other}
-    fields = [f"{field.name}: {field.type}" for field in schema if field.name not in theirs or not field.equals(theirs[field.name])]
+    fields = [
+        f"{field.name}: {field.type}"
+        for field in schema
+        if field.name not in theirs or not field.equals(theirs[field.name])
+    ]
     if not fields:
         return f"{', '.join(schema.names)[:200]} in this order"
     return ", ".join(fields)[:300]

@@ -22,7 +22,7 @@ from tableformat.format.keys import Cutter, Hashes, check_keys, key_hashes
 from tableformat.format.manifest import Part, PartFile
 from tableformat.format.part import MAX_GROUP_BYTES, Footer, Layout, PartEncoder, plan_group_rows
 from tableformat.format.schema import Schema
-from tableformat.format.sizes import decoded_bytes, row_bytes
+from tableformat.format.sizes import decoded_bytes, row_bytes, struct_children
 from tableformat.format.stats import ColumnStats, stats_columns
 from tableformat.format.value_digest import ColumnChain, UnitDigest
 from tableformat.storage.interface import Backend, Sink
@@ -197,7 +197,11 @@ class PartStream:
             self._group_bytes += size
             self._filled += piece.num_rows
             at += piece.num_rows
-            full_group = self._group_rows >= layout.group_rows or not piece.num_rows or piece.num_rows < min(room, table.num_rows - at + piece.num_rows)
+            full_group = (
+                self._group_rows >= layout.group_rows
+                or not piece.num_rows
+                or piece.num_rows < min(room, table.num_rows - at + piece.num_rows)
+            )
             full_part = layout.cut == "arrival" and self._part_rows + self._group_rows >= layout.part_rows
             if full_group or full_part:
                 self._end_group()
@@ -234,6 +238,7 @@ class PartStream:
 
     def _encode_group(self, part: _OpenPart, group: pa.Table) -> None:
         if part.encoder is None:
+
             def keep(piece: bytes) -> None:
                 self._store.submit(lambda: self._store_bytes(part, piece), self._file_budget, len(piece))
 
@@ -332,7 +337,13 @@ class PartStream:
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+    return (
+        column.chunk(0)
+        if column.num_chunks == 1
+        else pa.concat_arrays(column.chunks)
+        if column.num_chunks
+        else pa.array([], column.type)
+    )
 
 
 def _table_bytes(table: pa.Table) -> int:
@@ -359,7 +370,7 @@ def _sample_widths(sample: pa.Table) -> tuple[float, float]:
 def _leaf_bytes(array: pa.Array) -> list[int]:
     """Decoded bytes of each leaf under an array."""
     if pa.types.is_struct(array.type) and array.type.num_fields:
-        return [size for index in range(array.type.num_fields) for size in _leaf_bytes(array.field(index))]
+        return [size for child in struct_children(array) for size in _leaf_bytes(child)]
     return [decoded_bytes(array)]
 
 

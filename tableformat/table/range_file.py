@@ -26,7 +26,9 @@ class RangeFile(io.RawIOBase):
     @classmethod
     def fetch(cls, backend: Backend, path: str, size: int, ranges: Sequence[tuple[int, int]]) -> RangeFile:
         """The file at `path` with `ranges` of (offset, length) in memory, by one `read_ranges`."""
-        wanted = sorted({(first, length) for first, length in ranges if first >= 0 and length > 0 and first + length <= size})
+        wanted = sorted(
+            {(first, length) for first, length in ranges if first >= 0 and length > 0 and first + length <= size}
+        )
         datas = backend.read_ranges([(path, first, length) for first, length in wanted])
         return cls(backend, path, size, [(first, data) for (first, _), data in zip(wanted, datas, strict=True)])
 

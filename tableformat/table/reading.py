@@ -23,15 +23,27 @@ from tableformat.format.manifest import Part
 from tableformat.table.batches import batch_of, joined, select
 from tableformat.table.cell_reader import CellReader
 from tableformat.table.group_cache import GroupCache
-from tableformat.table.ordered import run_ordered
+from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, run_ordered
 from tableformat.table.part_reader import PartReader
-from tableformat.table.scan import SPAN_BYTES, PartRows, Span, part_starts, plan_parts, plan_spans, plan_take, plan_take_groups
+from tableformat.table.scan import (
+    SPAN_BYTES,
+    PartRows,
+    Span,
+    part_starts,
+    plan_parts,
+    plan_spans,
+    plan_take,
+    plan_take_groups,
+)
 from tableformat.table.selection import Filter, Indices, Picked, Positions, RowRange, Sliced, Step
 from tableformat.table.source import TableSource
 
 __all__ = ["Piece", "Reading", "resolve"]
 
 _TAKE_ROWS: Final = 1 << 16
+_SMALL_BYTES: Final = (
+    4 << 20
+)  # decoded bytes of small parts that one task reads: handing over to a thread has its price
 _MIN_TAKE_ROWS: Final = 256
 
 
@@ -98,7 +110,7 @@ class Reading:
         steps = resolve(self, steps)
         first, rest = (steps[0], steps[1:]) if steps and isinstance(steps[0], (RowRange, Indices)) else (None, steps)
         where = self.bind(rest[0].predicate) if rest and isinstance(rest[0], Filter) else None
-        later = [step for step in rest[1 if where else 0 :]]
+        later = list(rest[1 if where else 0 :])
         needed = self._with_filters(columns, later)
         if isinstance(first, Indices):
             stream = self._take(first.rows, needed, where)
@@ -106,7 +118,11 @@ class Reading:
             rows = first.rows if first is not None else range(self.source.entry.rows)
             stream = self._scan(rows, needed, where)
         for step in later:
-            stream = self._filtered(stream, self.bind(step.predicate)) if isinstance(step, Filter) else _sliced(stream, step)  # type: ignore[arg-type]  # resolved
+            if isinstance(step, Filter):
+                stream = self._filtered(stream, self.bind(step.predicate))
+            else:
+                assert isinstance(step, Sliced)  # positions were resolved, and nothing else comes after a filter
+                stream = _sliced(stream, step)
         if len(needed) == len(columns):
             return stream
         return (Piece(select(piece.batch, columns), piece.rows) for piece in stream)
@@ -127,20 +143,44 @@ class Reading:
     # -- ranges
 
     def _scan(self, rows: range, columns: list[str], where: Bound | None) -> Iterator[Piece]:
-        for pieces in run_ordered(self._scan_tasks(rows, columns, where), self.source.limits.flight_bytes):
+        threads = LOCAL_THREADS if self.source.backend.is_local else REMOTE_THREADS
+        tasks = self._scan_tasks(rows, columns, where)
+        for pieces in run_ordered(tasks, self.source.limits.flight_bytes, threads):
             yield from pieces
 
-    def _scan_tasks(self, rows: range, columns: list[str], where: Bound | None) -> Iterator[tuple[Callable[[], list[Piece]], float]]:
+    def _scan_tasks(
+        self, rows: range, columns: list[str], where: Bound | None
+    ) -> Iterator[tuple[Callable[[], list[Piece]], float]]:
         parts = self.parts()
+        # Where a request has to travel, each small part is a task of its own: more of them are under way at a time.
+        most = _SMALL_BYTES if self.source.backend.is_local else 0
+        small: list[PartRows] = []
+        small_bytes = 0
         for wanted in plan_parts(parts, self.starts(), rows, where):
             part = parts[wanted.part]
-            if part.bytes <= SPAN_BYTES:  # a small part is one task, and its footer is read there
-                yield (lambda wanted=wanted: self._read_part(wanted, columns, where)), part.bytes  # type: ignore[misc]  # bound now
+            if part.bytes <= SPAN_BYTES:  # small parts are read together, and their footers there
+                small.append(wanted)
+                small_bytes += part.bytes
+                if small_bytes >= most:
+                    yield self._small_parts(small, columns, where), small_bytes
+                    small, small_bytes = [], 0
                 continue
+            if small:
+                yield self._small_parts(small, columns, where), small_bytes
+                small, small_bytes = [], 0
             metadata = self._parts.metadata(part)
-            row_bytes = self._parts.row_bytes(metadata, list(dict.fromkeys([*columns, *(where.columns if where else ())])))
+            row_bytes = self._parts.row_bytes(
+                metadata, list(dict.fromkeys([*columns, *(where.columns if where else ())]))
+            )
             for span in plan_spans(metadata, wanted, row_bytes, where, self._parts.leaves):
                 yield (lambda span=span: self._read_span(span, columns, where)), row_bytes * _span_rows(metadata, span)  # type: ignore[misc]  # bound now
+        if small:
+            yield self._small_parts(small, columns, where), small_bytes
+
+    def _small_parts(
+        self, wanted: list[PartRows], columns: list[str], where: Bound | None
+    ) -> Callable[[], list[Piece]]:
+        return lambda: [piece for one in wanted for piece in self._read_part(one, columns, where)]
 
     def _read_part(self, wanted: PartRows, columns: list[str], where: Bound | None) -> list[Piece]:
         metadata = self._parts.metadata(self.parts()[wanted.part])
@@ -150,7 +190,9 @@ class Reading:
     def _read_span(self, span: Span, columns: list[str], where: Bound | None) -> list[Piece]:
         part = self.parts()[span.part]
         if where is None:
-            return [piece for piece in _wanted(self._parts.read(part, span.groups, columns), span) if piece.batch.num_rows]
+            return [
+                piece for piece in _wanted(self._parts.read(part, span.groups, columns), span) if piece.batch.num_rows
+            ]
         # The filter's columns first: where no row matches, the others are not read.
         tested = joined(self._parts.read(part, span.groups, where.columns))
         (found,) = _wanted([tested], span)
@@ -236,7 +278,14 @@ class Reading:
 def resolve(reading: Reading, steps: Sequence[Step]) -> list[Step]:
     """The same rows by steps that stream: positions and slices from the end become indices of the table, by reading what the
     filters before them need. Holds 8 bytes for each row that those filters leave."""
-    last = max((place for place, step in enumerate(steps) if isinstance(step, Picked) or (isinstance(step, Sliced) and step.needs_count)), default=None)
+    last = max(
+        (
+            place
+            for place, step in enumerate(steps)
+            if isinstance(step, Picked) or (isinstance(step, Sliced) and step.needs_count)
+        ),
+        default=None,
+    )
     if last is None:
         return list(steps)
     numbers = reading.row_numbers(steps[:last])
@@ -247,7 +296,9 @@ def resolve(reading: Reading, steps: Sequence[Step]) -> list[Step]:
         assert isinstance(step, Picked)
         outside = step.positions >= len(numbers)
         if outside.any():
-            raise IndexError(f"taking rows · expected positions below {len(numbers)}, got {int(step.positions[int(np.argmax(outside))])}")
+            raise IndexError(
+                f"taking rows · expected positions below {len(numbers)}, got {int(step.positions[int(np.argmax(outside))])}"
+            )
         rows = numbers[step.positions]
     return [Indices(rows), *steps[last + 1 :]]
 
@@ -278,7 +329,10 @@ def _wanted(batches: Sequence[pa.RecordBatch], span: Span) -> Iterator[Piece]:
         for batch in batches:
             low, high = max(rows.start, at), min(rows.stop, at + batch.num_rows)
             if low < high:
-                yield Piece(batch if high - low == batch.num_rows else batch.slice(low - at, high - low), range(span.first + low, span.first + high))
+                yield Piece(
+                    batch if high - low == batch.num_rows else batch.slice(low - at, high - low),
+                    range(span.first + low, span.first + high),
+                )
             at += batch.num_rows
         return
     if total and len(rows):
@@ -302,4 +356,3 @@ def _kept(piece: Piece, mask: Positions) -> Piece:
 
 def _span_rows(metadata: pq.FileMetaData, span: Span) -> int:
     return sum(metadata.row_group(group).num_rows for group in span.groups)
-

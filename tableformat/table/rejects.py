@@ -18,7 +18,13 @@ class Rejects:
 
     def __init__(self, on_error: OnError, max_errors: int, table: str) -> None:
         if on_error not in get_args(OnError):
-            raise InvalidInputError(message(f"opening table {table!r}", expected="on_error " + " | ".join(get_args(OnError)), got=repr(on_error)[:40]))
+            raise InvalidInputError(
+                message(
+                    f"opening table {table!r}",
+                    expected="on_error " + " | ".join(get_args(OnError)),
+                    got=repr(on_error)[:40],
+                )
+            )
         self._mode = on_error
         self._max = max_errors
         self._table = table

@@ -37,6 +37,8 @@ class Row(Mapping[str, Any]):
 
     __slots__ = ("_places", "_values", "index")
 
+    _places: Mapping[str, int]
+    _values: tuple[Any, ...]
     index: int
     """The number of the row in its table, counted from 0, whatever selection it was read through."""
 
@@ -50,7 +52,14 @@ class Row(Mapping[str, Any]):
             return self._values[self._places[name]]
         except KeyError:
             known = list(self._places)
-            raise NotFoundError(message("looking up a value of a row", expected="a column", got=repr(name)[:200], todo=nearest(str(name), known))) from None
+            raise NotFoundError(
+                message(
+                    "looking up a value of a row",
+                    expected="a column",
+                    got=repr(name)[:200],
+                    todo=nearest(str(name), known),
+                )
+            ) from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -59,7 +68,9 @@ class Row(Mapping[str, Any]):
         return len(self._places)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise UsageError(message("changing a row", path=name, expected="a draft to write to", got="a row, which is read-only"))
+        raise UsageError(
+            message("changing a row", path=name, expected="a draft to write to", got="a row, which is read-only")
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Row, (dict(self._places), self._values, self.index)
@@ -85,7 +96,11 @@ def short(value: Any, limit: int = _SHOWN) -> str:
         return f"array({value.dtype}, {'×'.join(map(str, value.shape))})"
     if isinstance(value, bytes) and len(value) > limit // 3:
         return f"<{len(value):,} bytes>"
-    text = value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") and hasattr(value, "isoformat") else repr(value)
+    text = (
+        value.isoformat(sep=" ")
+        if hasattr(value, "hour") and hasattr(value, "year") and hasattr(value, "isoformat")
+        else repr(value)
+    )
     text = "".join(char if char.isprintable() else "·" for char in text)
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
@@ -96,7 +111,9 @@ def visible_columns(schema: Schema) -> list[Field]:
     return [column for column in schema.columns if column.annotates is None or column.annotates[0] not in media]
 
 
-def decode_columns(schema: Schema, arrays: Sequence[pa.Array], reader: CellReader, media: MediaMode = "lazy") -> dict[str, list[Any]]:
+def decode_columns(
+    schema: Schema, arrays: Sequence[pa.Array], reader: CellReader, media: MediaMode = "lazy"
+) -> dict[str, list[Any]]:
     """The values of the visible columns; `arrays` are those of `schema`, in storage types. With `media="bytes"` it reads the
     bytes of all media and holds them."""
     given = dict(zip((column.name for column in schema.columns), arrays, strict=True))
@@ -109,12 +126,22 @@ def decode_columns(schema: Schema, arrays: Sequence[pa.Array], reader: CellReade
         elif media == "bytes":
             values[column.name] = reader.read_array(array)
         else:
-            said = {role: given[sibling.name] for role, sibling in schema.siblings(column.name).items() if sibling.name in given}
+            said = {
+                role: given[sibling.name]
+                for role, sibling in schema.siblings(column.name).items()
+                if sibling.name in given
+            }
             classes: Any = said.get("classes")
             if column.type.classes is not None:
                 classes = column.type.classes if classes is None else classes.fill_null(column.type.classes)
             values[column.name] = read_cells(
-                column.type.media, array, reader, boxes=said.get("boxes"), masks=said.get("masks"), captions=said.get("caption"), classes=classes
+                column.type.media,
+                array,
+                reader,
+                boxes=said.get("boxes"),
+                masks=said.get("masks"),
+                captions=said.get("caption"),
+                classes=classes,
             )
     return values
 
@@ -156,7 +183,9 @@ class _Layers:
 
     def value(self, index: int) -> Any:
         layers = self._column[index]
-        return None if layers is None else {name: self._make(layer) for name, layer in layers.items() if layer is not None}
+        return (
+            None if layers is None else {name: self._make(layer) for name, layer in layers.items() if layer is not None}
+        )
 
 
 def _boxes(layer: Sequence[Mapping[str, Any]]) -> tuple[Box, ...]:
@@ -168,7 +197,9 @@ def _masks(layer: Media) -> Mask:
     return Mask.of_media(layer)
 
 
-def iter_rows(schema: Schema, pieces: Iterator[Piece], reader: CellReader, media: MediaMode, media_bytes: int) -> Iterator[Row]:
+def iter_rows(
+    schema: Schema, pieces: Iterator[Piece], reader: CellReader, media: MediaMode, media_bytes: int
+) -> Iterator[Row]:
     """The rows of `pieces`, whose batches have the columns of `schema`. Holds the values of up to 4,096 rows, and with
     `media="bytes"` up to `media_bytes` of media, or one row that has more."""
     if media not in ("lazy", "bytes"):
@@ -194,7 +225,11 @@ def _runs(schema: Schema, piece: Piece, media: MediaMode, media_bytes: int) -> I
     most = _BYTES_ROWS if media == "bytes" else _LAZY_ROWS
     ends = None
     if media == "bytes":
-        sizes = [cell_sizes(piece.batch.column(column.name)) for column in schema.columns if isinstance(column.type, MediaType)]
+        sizes = [
+            cell_sizes(piece.batch.column(column.name))
+            for column in schema.columns
+            if isinstance(column.type, MediaType)
+        ]
         ends = np.cumsum(np.sum(sizes, axis=0)) if sizes else None
     start = 0
     while start < total:
@@ -209,7 +244,9 @@ def _runs(schema: Schema, piece: Piece, media: MediaMode, media_bytes: int) -> I
 def decode_row(schema: Schema, arrays: Sequence[pa.Array], reader: CellReader, index: int = 0) -> Row:
     """The row that arrays of length one hold; media are lazy."""
     values = decode_columns(schema, arrays, reader)
-    return Row({name: place for place, name in enumerate(values)}, tuple(column[0] for column in values.values()), index)
+    return Row(
+        {name: place for place, name in enumerate(values)}, tuple(column[0] for column in values.values()), index
+    )
 
 
 def sub_schema(schema: Schema, names: Sequence[str]) -> Schema:
@@ -227,5 +264,8 @@ def sub_schema(schema: Schema, names: Sequence[str]) -> Schema:
             if one.name not in taken:
                 taken.add(one.name)
                 columns.append(one)
-    alone = [replace(one, annotates=None) if one.annotates is not None and one.annotates[0] not in taken else one for one in columns]
+    alone = [
+        replace(one, annotates=None) if one.annotates is not None and one.annotates[0] not in taken else one
+        for one in columns
+    ]
     return Schema(tuple(alone), schema.retired)

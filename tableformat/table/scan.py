@@ -8,20 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 import pyarrow.parquet as pq
 
-from tableformat.format.bound import Bound, Leaf
+from tableformat.format.bound import Bound, BoundsOf, Leaf
 from tableformat.format.bounds import UNKNOWN, Bounds, bounds_of_group, bounds_of_part
 from tableformat.format.manifest import Part
 from tableformat.table.leaves import Leaves
 from tableformat.table.selection import Positions
 
-__all__ = ["SPAN_BYTES", "GroupRows", "PartRows", "Span", "part_starts", "plan_groups", "plan_parts", "plan_spans", "plan_take", "plan_take_groups"]
+__all__ = [
+    "SPAN_BYTES",
+    "GroupRows",
+    "PartRows",
+    "Span",
+    "part_starts",
+    "plan_groups",
+    "plan_parts",
+    "plan_spans",
+    "plan_take",
+    "plan_take_groups",
+]
 
-SPAN_BYTES: Final = 8 << 20
+SPAN_BYTES: Final = 4 << 20
 """Decoded bytes that one task reads, where row groups are smaller: large enough that opening a file costs little."""
 
 
@@ -87,14 +99,23 @@ def plan_parts(parts: Sequence[Part], starts: Positions, rows: range, where: Bou
         part = parts[number]
         first = int(starts[number])
         wanted = _rows_within(rows, first, first + part.rows)
-        if len(wanted) and (where is None or where.may_match(lambda leaf, part=part: _part_bounds(part, leaf))):  # type: ignore[misc]  # bound now
+        if len(wanted) and (where is None or where.may_match(_part_bounds(part))):
             yield PartRows(number, first, wanted.start - first, wanted.stop - first, wanted.step)
 
 
-def _part_bounds(part: Part, leaf: Leaf) -> Bounds:
-    if len(leaf.path) > 1:
-        return UNKNOWN
-    return bounds_of_part(part.stats, leaf.column_id, leaf.storage, part.rows)
+def _part_bounds(part: Part) -> BoundsOf:
+    """What the manifest tells of the columns of a part; nothing of fields below them."""
+
+    def bounds_of(leaf: Leaf) -> Bounds:
+        return UNKNOWN if len(leaf.path) > 1 else bounds_of_part(part.stats, leaf.column_id, leaf.storage, part.rows)
+
+    return bounds_of
+
+
+def _group_bounds(group: pq.RowGroupMetaData, leaves: Leaves | None) -> BoundsOf:
+    """What a footer tells of the leaves of a row group."""
+    known = leaves.of_path if leaves is not None else {}
+    return lambda leaf: bounds_of_group(group, known.get(leaf.path), leaf.storage)
 
 
 def _rows_within(rows: range, low: int, high: int) -> range:
@@ -113,24 +134,26 @@ def plan_groups(
 ) -> Iterator[tuple[int, int, range]]:
     """The row groups of a part that hold wanted rows and may match, in order: (group, first row in the part, rows in the part)."""
     rows = range(wanted.start, wanted.stop, wanted.step)
-    ends = np.cumsum([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)])
     numbers = range(metadata.num_row_groups)
+    sizes = [metadata.row_group(number).num_rows for number in numbers]
+    ends = list(accumulate(sizes))
     for number in numbers if wanted.step > 0 else reversed(numbers):
-        high = int(ends[number])
-        low = high - metadata.row_group(number).num_rows
+        high = ends[number]
+        low = high - sizes[number]
         found = _rows_within(rows, low, high)
         if not len(found):
             continue
-        if where is not None:
-            group = metadata.row_group(number)
-            known = leaves.of_path if leaves is not None else {}
-            if not where.may_match(lambda leaf, group=group, known=known: bounds_of_group(group, known.get(leaf.path), leaf.storage)):  # type: ignore[misc]  # bound now
-                continue
+        if where is not None and not where.may_match(_group_bounds(metadata.row_group(number), leaves)):
+            continue
         yield number, low, found
 
 
 def plan_spans(
-    metadata: pq.FileMetaData, wanted: PartRows, row_bytes: float, where: Bound | None = None, leaves: Leaves | None = None
+    metadata: pq.FileMetaData,
+    wanted: PartRows,
+    row_bytes: float,
+    where: Bound | None = None,
+    leaves: Leaves | None = None,
 ) -> Iterator[Span]:
     """The row groups of a part that are to be read, neighbours joined up to `SPAN_BYTES` at `row_bytes` decoded bytes a row."""
     most = max(int(SPAN_BYTES / max(row_bytes, 0.01)), 1)

@@ -115,7 +115,7 @@ class Selection:
         rows = before[chosen]
         return replace(self, steps=(RowRange(rows.start, rows.stop, rows.step),))
 
-    def with_positions(self, positions: Positions, table_rows: int) -> Selection:
+    def with_positions(self, positions: Positions) -> Selection:
         """The rows at `positions`, which are not negative and, where the rows are counted, below their number."""
         if not self.is_counted:
             return replace(self, steps=(*self.steps, Picked(positions)))
@@ -151,7 +151,9 @@ def as_positions(indices: Any, count: int | None) -> Positions:
     if array.size == 0:
         return np.empty(0, np.int64)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise UsageError(message("taking rows", expected="a list of whole numbers", got=f"{array.dtype} of shape {array.shape}"))
+        raise UsageError(
+            message("taking rows", expected="a list of whole numbers", got=f"{array.dtype} of shape {array.shape}")
+        )
     array = array.astype(np.int64)
     if count is None:
         if (least := int(array.min())) < 0:
@@ -159,7 +161,9 @@ def as_positions(indices: Any, count: int | None) -> Positions:
         return array
     outside = (array >= count) | (array < -count)
     if outside.any():
-        raise IndexError(message("taking rows", expected=f"positions below {count}", got=int(array[int(np.argmax(outside))])))
+        raise IndexError(
+            message("taking rows", expected=f"positions below {count}", got=int(array[int(np.argmax(outside))]))
+        )
     return np.where(array < 0, array + count, array)
 
 
@@ -168,4 +172,6 @@ def as_index(value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError as error:
-        raise UsageError(message("looking up a row", expected="a whole number or a slice", got=f"{value!r} ({type(value).__name__})")) from error
+        raise UsageError(
+            message("looking up a row", expected="a whole number or a slice", got=f"{value!r} ({type(value).__name__})")
+        ) from error

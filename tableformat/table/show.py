@@ -10,16 +10,15 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, Protocol
 
 from tableformat.errors import TableformatError
 from tableformat.format.media.base import Media
 from tableformat.format.media.image import Image
+from tableformat.format.schema import Schema
 from tableformat.table.rows import Row, short, visible_columns
-
-if TYPE_CHECKING:
-    from tableformat.table.table import Table
+from tableformat.table.source import TableSource
 
 __all__ = ["MAX_HTML_MEDIA_BYTES", "PREVIEW", "html_of_table", "text_of_table"]
 
@@ -33,18 +32,42 @@ _CELL: Final = 24
 _VERBATIM_BYTES: Final = 24 << 10
 _THUMBNAIL: Final = 96
 _MAX_PIXELS: Final = 50_000_000
-_DATA_TYPES: Final = {"png": "image/png", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp", "bmp": "image/bmp"}
+_DATA_TYPES: Final = {
+    "png": "image/png",
+    "jpeg": "image/jpeg",
+    "gif": "image/gif",
+    "webp": "image/webp",
+    "bmp": "image/bmp",
+}
 # What browsers show as still pictures. SVG is left out: it is a document that may hold others.
 
 
-def text_of_table(table: Table, preview: Table, count: int | None) -> str:
+class Shown(Protocol):
+    """What showing needs of a table."""
+
+    @property
+    def schema(self) -> Schema: ...
+    @property
+    def key(self) -> tuple[str, ...]: ...
+    @property
+    def source(self) -> TableSource: ...
+    def rows(self) -> Iterator[Row]: ...
+
+
+def text_of_table(table: Shown, preview: Shown, count: int | None) -> str:
     """The table in one screen: its name, size and columns, and its first rows. Errors of reading are told, not raised."""
     lines = [_title(table, count)]
     columns = visible_columns(table.schema)
     names = [_clean(column.name) for column in columns]
     rows, fault = _rows(preview)
     if columns:
-        lines.append("columns: " + _cut(", ".join(f"{name}: {_cut(str(column.type), 40)}" for name, column in zip(names, columns, strict=True)), 3 * _WIDTH))
+        lines.append(
+            "columns: "
+            + _cut(
+                ", ".join(f"{name}: {_cut(str(column.type), 40)}" for name, column in zip(names, columns, strict=True)),
+                3 * _WIDTH,
+            )
+        )
     if rows:
         lines += _grid(names, rows)
         if count is None or count > len(rows):
@@ -54,14 +77,14 @@ def text_of_table(table: Table, preview: Table, count: int | None) -> str:
     return "\n".join(lines)
 
 
-def _title(table: Table, count: int | None) -> str:
+def _title(table: Shown, count: int | None) -> str:
     size = "rows behind a filter" if count is None else f"{count:,} {'row' if count == 1 else 'rows'}"
     width = len(visible_columns(table.schema))
     key = f", key {', '.join(map(_clean, table.key))}" if table.key else ""
     return f"<Table {_clean(table.source.address)}: {size} × {width} {'column' if width == 1 else 'columns'}{key}>"
 
 
-def _rows(preview: Table) -> tuple[list[Row], str]:
+def _rows(preview: Shown) -> tuple[list[Row], str]:
     try:
         return list(preview.rows()), ""
     except (TableformatError, OSError) as error:
@@ -71,13 +94,23 @@ def _rows(preview: Table) -> tuple[list[Row], str]:
 def _grid(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """Columns aligned, cut to the width of a screen; numbers to the right."""
     shown = min(len(names), _COLUMNS)
-    table = [[_cut(name, _CELL) for name in names[:shown]], *([_cut(_value(value), _CELL) for value in list(row.values())[:shown]] for row in rows)]
+    table = [
+        [_cut(name, _CELL) for name in names[:shown]],
+        *([_cut(_value(value), _CELL) for value in list(row.values())[:shown]] for row in rows),
+    ]
     widths = [max(len(line[place]) for line in table) for place in range(shown)]
     while shown > 1 and sum(widths[:shown]) + 2 * shown > _WIDTH:
         shown -= 1
     right = [all(isinstance(list(row.values())[place], (int, float)) for row in rows) for place in range(shown)]
     more = "  …" if shown < len(names) else ""
-    return ["  ".join(text.rjust(width) if to_right else text.ljust(width) for text, width, to_right in zip(line, widths, right, strict=False)).rstrip() + more for line in table]
+    return [
+        "  ".join(
+            text.rjust(width) if to_right else text.ljust(width)
+            for text, width, to_right in zip(line, widths, right, strict=False)
+        ).rstrip()
+        + more
+        for line in table
+    ]
 
 
 def _value(value: Any) -> str:
@@ -100,14 +133,18 @@ def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def html_of_table(table: Table, preview: Table, count: int | None) -> str:
+def html_of_table(table: Shown, preview: Shown, count: int | None) -> str:
     """The table as HTML: title, columns with their types, first rows, thumbnails of images. Reads up to 2 MB of media and
     opens no reference."""
     columns = visible_columns(table.schema)
     rows, fault = _rows(preview)
-    head = "".join(f"<th>{_escape(column.name)}<br><small>{_escape(_cut(str(column.type), 40))}</small></th>" for column in columns)
+    head = "".join(
+        f"<th>{_escape(column.name)}<br><small>{_escape(_cut(str(column.type), 40))}</small></th>" for column in columns
+    )
     budget = _Budget(MAX_HTML_MEDIA_BYTES)
-    body = "".join("<tr>" + "".join(f"<td>{_html_value(value, budget)}</td>" for value in row.values()) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_html_value(value, budget)}</td>" for value in row.values()) + "</tr>" for row in rows
+    )
     more = "<p>…</p>" if rows and (count is None or count > len(rows)) else ""
     note = f"<p>(rows cannot be shown: {_escape(fault)})</p>" if fault else ""
     return f"<div><p>{_escape(_title(table, count)[1:-1])}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{note}</div>"
@@ -134,8 +171,9 @@ class _Budget:
 
 def _html_value(value: Any, budget: _Budget) -> str:
     if isinstance(value, Image) and (source := _thumbnail(value, budget)) is not None:
-        return f'<img src="{source}" alt="{_escape(_value(value))}" style="max-width:{_THUMBNAIL}px;max-height:{_THUMBNAIL}px">' + (
-            f"<br><small>{_escape(_cut(value.caption, 80))}</small>" if value.caption else ""
+        return (
+            f'<img src="{source}" alt="{_escape(_value(value))}" style="max-width:{_THUMBNAIL}px;max-height:{_THUMBNAIL}px">'
+            + (f"<br><small>{_escape(_cut(value.caption, 80))}</small>" if value.caption else "")
         )
     if isinstance(value, Media):
         return _escape(_value(value))

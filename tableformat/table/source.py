@@ -44,9 +44,7 @@ class TableSource:
     """From the digest of a class set to the set."""
     opener: Opener | None = None
     """A function of some module that makes this source again in another process; None: the table does not pickle."""
-    input: Any = None
-    """What a draft that takes rows from this table records of it; None where nothing is to be recorded."""
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
     cells_prefix: str | None = None
     """What stands before relative uris of cells outside of the library; None: the folder of the store's parts."""
     physical: pa.Schema | None = None
@@ -72,13 +70,27 @@ class TableSource:
                         todo=f"if you trust it, open with allow=[{prefix!r}]")
             )  # fmt: skip
         if self.open_url is None:
-            raise UsageError(message(f"opening a reference of {self.address}", path=url[:300], expected="who opens URLs", got="a table opened without one"))
+            raise UsageError(
+                message(
+                    f"opening a reference of {self.address}",
+                    path=url[:300],
+                    expected="who opens URLs",
+                    got="a table opened without one",
+                )
+            )
         return self.open_url
 
     def classes(self, digest: str) -> Classes:
         """The class set with this digest; raises `UsageError` where the table was opened without its store."""
         if self.load_classes is None:
-            raise UsageError(message(f"reading a class set of {self.address}", path=digest, expected="a table of an artifact", got="a table without one"))
+            raise UsageError(
+                message(
+                    f"reading a class set of {self.address}",
+                    path=digest,
+                    expected="a table of an artifact",
+                    got="a table without one",
+                )
+            )
         return self.load_classes(digest)
 
 

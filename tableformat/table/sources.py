@@ -54,7 +54,9 @@ def is_rows(data: Any) -> bool:
     """Whether `iter_source` would take `data` as a table: frames, Arrow data, columns by name, lists of mappings."""
     if isinstance(data, Table | pa.Table | pa.RecordBatch | pa.RecordBatchReader | Mapping) or _is_pandas(data):
         return True
-    return hasattr(data, "__arrow_c_stream__") or (isinstance(data, list) and bool(data) and all(isinstance(row, Mapping) for row in data))
+    return hasattr(data, "__arrow_c_stream__") or (
+        isinstance(data, list) and bool(data) and all(isinstance(row, Mapping) for row in data)
+    )
 
 
 def _mixed(data: Iterable[Any], table: str) -> Iterator[pa.RecordBatch | RowBatch]:
@@ -62,11 +64,19 @@ def _mixed(data: Iterable[Any], table: str) -> Iterator[pa.RecordBatch | RowBatc
     for item in data:
         if isinstance(item, Mapping):
             yield RowBatch((item,))
-        elif isinstance(item, pa.RecordBatch | pa.Table) or hasattr(item, "__arrow_c_stream__") or hasattr(item, "__arrow_c_array__"):
+        elif (
+            isinstance(item, pa.RecordBatch | pa.Table)
+            or hasattr(item, "__arrow_c_stream__")
+            or hasattr(item, "__arrow_c_array__")
+        ):
             yield from iter_source(item, table)
         else:
             raise InvalidInputError(
-                message(f"extending table {table!r}", expected="mappings of column to value, or Arrow batches", got=type(item).__name__)
+                message(
+                    f"extending table {table!r}",
+                    expected="mappings of column to value, or Arrow batches",
+                    got=type(item).__name__,
+                )
             )
 
 
@@ -74,7 +84,9 @@ def _rows_of_columns(data: Mapping[str, Any], table: str) -> Iterator[Mapping[st
     columns = {name: list(values) for name, values in data.items()}
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
-        raise SchemaError(message(f"extending table {table!r}", expected="columns of one length", got=str(lengths)[:300]))
+        raise SchemaError(
+            message(f"extending table {table!r}", expected="columns of one length", got=str(lengths)[:300])
+        )
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

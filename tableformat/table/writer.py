@@ -7,6 +7,7 @@ handed on. A batch whose media lie in a pack that has no name yet waits until it
 from __future__ import annotations
 
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +21,11 @@ from tableformat.format.keys import check_key_type
 from tableformat.format.media import Media
 from tableformat.format.part import Layout
 from tableformat.format.schema import Evolution, Schema, unknown_column
-from tableformat.format.types import MediaType
+from tableformat.format.types import MediaType, Where
 from tableformat.log import logger
 from tableformat.storage.blobs import Placed
 from tableformat.storage.interface import Backend
-from tableformat.table.adopt import adopt_columns, schema_of_arrow
+from tableformat.table.adopt import adopt, adopt_columns, schema_of_arrow
 from tableformat.table.build import build_columns
 from tableformat.table.dry_placer import DryPlacer
 from tableformat.table.evolving_stream import EvolvingStream
@@ -62,7 +63,9 @@ class TableOptions:
 
     def __post_init__(self) -> None:
         if self.uris not in (None, "own", "refer"):
-            raise InvalidInputError(message("opening a table", expected="uris 'own' or 'refer'", got=repr(self.uris)[:40]))
+            raise InvalidInputError(
+                message("opening a table", expected="uris 'own' or 'refer'", got=repr(self.uris)[:40])
+            )
         if self.part_rows is not None and not 1 <= self.part_rows <= 1 << 30:
             raise InvalidInputError(message("opening a table", expected="part_rows from 1 to 2^30", got=self.part_rows))
 
@@ -113,7 +116,7 @@ class TableWriter:
         previous: Schema | None = None,
         key: Sequence[str] = (),
         layout: Layout | None = None,
-        options: TableOptions = TableOptions(),  # noqa: B008 - frozen
+        options: TableOptions = TableOptions(),
         begin: Callable[[], None] = lambda: None,
         done: Callable[[WrittenTable], None] = lambda written: None,  # noqa: ARG005
     ) -> None:
@@ -125,7 +128,9 @@ class TableWriter:
         self._key = list(key)
         self._rejects = Rejects(options.on_error, options.max_errors, name)
         self._dry = DryPlacer(placer.known_ids)
-        self._stream = EvolvingStream(backend, name, key=key, unique=options.unique, part_rows=options.part_rows, layout=layout)
+        self._stream = EvolvingStream(
+            backend, name, key=key, unique=options.unique, part_rows=options.part_rows, layout=layout
+        )
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._rows: list[dict[str, Any]] = []
@@ -137,6 +142,7 @@ class TableWriter:
         self._state: Literal["open", "closed", "failed"] = "open"
         self._pid = os.getpid()
         self._note_schema(self._inference.schema)
+        _WRITERS.add(self)
 
     # What it is
 
@@ -165,6 +171,11 @@ class TableWriter:
         """Whether `close` has succeeded."""
         return self._state == "closed"
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether it was aborted, or failed for good."""
+        return self._state == "failed"
+
     # Rows
 
     def append(self, row: Mapping[str, Any] | None = None, /, **columns: Any) -> None:
@@ -191,29 +202,49 @@ class TableWriter:
             self._flush()
 
     def _prepare(self, columns: dict[str, Any], media: tuple[str, ...]) -> None:
-        for name in media:
-            value = columns[name]
-            if not isinstance(value, Media):
-                value = columns[name] = self._media[name](value)
-            self._rows_bytes += self._placer.prepare(value)
+        """Read and check the media of a row; where one of them fails, those before it are forgotten."""
+        done, size = [], 0
+        try:
+            for name in media:
+                value = columns[name]
+                if not isinstance(value, Media):
+                    value = columns[name] = self._media[name](value)
+                size += self._placer.prepare(value)
+                done.append(value)
+        except BaseException:
+            self._placer.forget(done)
+            raise
+        self._rows_bytes += size
 
     def _append_new_shape(self, columns: dict[str, Any]) -> None:
         """A row of names and types that were not seen before: settle the rows before it, then see whether it fits."""
         self._check()
         if not columns or not all(isinstance(name, str) for name in columns):
-            raise SchemaError(message(f"appending to table {self._name!r}", expected="names of columns and their values", got=repr(columns)[:100]))
+            raise SchemaError(
+                message(
+                    f"appending to table {self._name!r}",
+                    expected="names of columns and their values",
+                    got=repr(columns)[:100],
+                )
+            )
         shape = (*columns, *map(type, columns.values()))
         self._flush()
         row = dict(columns)
-        media = tuple(name for name, value in row.items() if isinstance(value, Media) or (name in self._media and value is not None))
+        media = tuple(
+            name
+            for name, value in row.items()
+            if isinstance(value, Media) or (name in self._media and value is not None)
+        )
         try:
             self._prepare(row, media)
             if (error := self._try([row])) is not None:
+                self._placer.forget(row.values())
                 raise error
         except InvalidInputError as error:
             self._reject(columns, error)
             return
         self._take_rows([row])
+        self._rows_bytes = 0
         if len(self._shapes) < _MAX_SHAPES:
             self._shapes[shape] = tuple(name for name in row if name in self._media and row[name] is not None)
 
@@ -230,8 +261,11 @@ class TableWriter:
                 self._prepare(one, (name,))
             observed = self._inference.observe({name: [one[name]]}, self._taken)
             build_columns(observed.schema, {name: [one[name]]}, self._dry, self._taken, observed.ready)
+            self._check_widening(observed)
         except InvalidInputError:
             return value is not None
+        finally:
+            self._placer.forget(one.values())
         return False
 
     # Batches
@@ -256,25 +290,52 @@ class TableWriter:
         # Media are read from a slice at a time, so that a batch of large images is not hashed as one piece.
         step = max(1, int(batch.num_rows * 4 * _BATCH_BYTES / max(batch.nbytes, 1)))
         for start in range(0, max(batch.num_rows, 1), step):
-            piece = batch.slice(start, step)
-            try:
-                self._take_arrow(piece)
-            except InvalidInputError:
-                if self._rejects.raises:
-                    raise
-                for row in piece.to_pylist():
-                    self.append(row)
+            self._extend_piece(batch.slice(start, step))
+
+    def _extend_piece(self, piece: pa.RecordBatch) -> None:
+        try:
+            self._take_arrow(piece)
+        except InvalidInputError as error:
+            if self._rejects.raises:
+                raise
+            self._check()
+            if piece.num_rows > 1:
+                middle = piece.num_rows // 2
+                self._extend_piece(piece.slice(0, middle))
+                self._extend_piece(piece.slice(middle))
+            elif piece.num_rows:
+                self._reject_arrow(piece, error)
+
+    def _reject_arrow(self, row: pa.RecordBatch, error: InvalidInputError) -> None:
+        """A batch of one row that cannot be taken as it is: leave it out, or store it with a null."""
+        index = next((index for index in range(row.num_columns) if self._is_arrow_misfit(row.select([index]))), None)
+        column = "" if index is None else row.schema.names[index]
+        if self._rejects.add(self.rows_written + self._rejects.left_out, column, error):
+            self._extend_piece(row.set_column(index, column, pa.nulls(1)))
+
+    def _is_arrow_misfit(self, one: pa.RecordBatch) -> bool:
+        [name], [array] = one.schema.names, one.columns
+        try:
+            field = self._evolve(one.schema).schema[name]
+            adopt(field, array, self._placer, Where(name, self._taken), self._options.uris)
+        except InvalidInputError:
+            return not array.null_count
+        return False
 
     def _take_arrow(self, batch: pa.RecordBatch) -> None:
+        evolution = self._evolve(batch.schema)
+        arrays = adopt_columns(evolution.schema, batch, self._placer, self._taken, self._options.uris)
+        self._accept(Observed(evolution), arrays, batch.num_rows)
+
+    def _evolve(self, given: pa.Schema) -> Evolution:
+        """The schema with the columns of Arrow data; raises `SchemaError` where they do not fit."""
         current = self._inference.schema
-        free = [column for column in schema_of_arrow(batch.schema).columns if column.name not in self._declared]
+        free = [column for column in schema_of_arrow(given).columns if column.name not in self._declared]
         if self._is_settled and not self._options.new_columns:
             for column in free:
                 if column.name not in current:
                     raise unknown_column(column.name, current.names)
-        evolution = current.unify(Schema(tuple(free)).with_ids() if not current.columns else Schema(tuple(free)))
-        arrays = adopt_columns(evolution.schema, batch, self._placer, self._taken, self._options.uris)
-        self._accept(Observed(evolution), arrays, batch.num_rows)
+        return current.unify(Schema(tuple(free)).with_ids() if not current.columns else Schema(tuple(free)))
 
     @property
     def _is_settled(self) -> bool:
@@ -315,6 +376,7 @@ class TableWriter:
             if fitting == len(rows):
                 return
             bad, rows = rows[fitting], rows[fitting + 1 :]
+            self._placer.forget(bad.values())
             try:
                 self._reject(bad, self._try([bad]) or error)
             except InvalidInputError:
@@ -330,24 +392,31 @@ class TableWriter:
             observed = self._inference.observe(columns, self._taken)
             arrays = build_columns(observed.schema, columns, self._dry, self._taken, observed.ready)
             self._check_keys(observed.schema, arrays)
+            self._check_widening(observed)
         except InvalidInputError as error:
+            self._check()
             return error
         return None
 
-    def _check_keys(self, schema: Schema, arrays: Sequence[pa.Array]) -> None:
+    def _check_keys(self, schema: Schema, arrays: Sequence[pa.Array] = ()) -> None:
+        """Raise `KeyValueError` where a column of the key is missing, or null in `arrays`."""
+        doing = f"writing table {self._name!r}"
         for name in self._key:
             if name not in schema:
-                raise KeyValueError(message(f"writing table {self._name!r}", expected=f"the key column {name!r}", got=f"the columns {schema.names[:20]}"))
+                raise KeyValueError(message(doing, expected=f"the key column {name!r}", got=f"the columns {schema.names[:20]}"))
+            if not arrays:
+                continue
             array = arrays[schema.names.index(name)]
             if array.null_count:
                 row = self._taken + array.is_null().to_pylist().index(True)
-                raise KeyValueError(message(f"writing table {self._name!r}", path=f"row {row}, column {name!r}", expected="a value in every key column", got="null or nothing"))
-            if pa.types.is_floating(array.type) or array.type.num_fields:
-                check_key_type(name, array.type)
+                place = f"row {row}, column {name!r}"
+                raise KeyValueError(message(doing, path=place, expected="a value in every key column", got="null or nothing"))
+            check_key_type(name, array.type)
 
     def _accept(self, observed: Observed, arrays: list[pa.Array], count: int) -> None:
         """Take a batch: from here on an error is no longer the fault of a row."""
         self._check_keys(observed.schema, arrays)
+        self._check_widening(observed)
         self._inference.accept(observed)
         if observed.evolution.changes:
             self._note_schema(observed.schema)
@@ -363,6 +432,20 @@ class TableWriter:
         except BaseException:
             self._fail()
             raise
+
+    def _check_widening(self, observed: Observed) -> None:
+        """Raise `SchemaError` where the schema widens to what values of earlier rows do not fit."""
+        if not observed.evolution.value_checked or not self._taken:
+            return
+        try:
+            self._drain(seal=True)
+        except BaseException:
+            self._fail()
+            raise
+        try:
+            self._stream.check(self._with_old_ids(observed.schema))
+        except SchemaError as error:
+            raise SchemaError(f"{error} · row {self._taken} asks for the wider type") from error
 
     def _drain(self, *, seal: bool) -> None:
         """Hand on, in order, the batches whose packs have names."""
@@ -384,7 +467,11 @@ class TableWriter:
         for column in schema.columns:
             if isinstance(column.type, MediaType):
                 self._media[column.name] = MEDIA_CLASSES[column.type.media]
-                self._shapes = {shape: media for shape, media in self._shapes.items() if column.name in media or column.name not in shape}
+                self._shapes = {
+                    shape: media
+                    for shape, media in self._shapes.items()
+                    if column.name in media or column.name not in shape
+                }
 
     # The end
 
@@ -398,9 +485,7 @@ class TableWriter:
         self._check()
         self._flush()
         try:
-            for name in self._key:
-                if name not in self._inference.schema:
-                    raise KeyValueError(message(f"closing table {self._name!r}", expected=f"the key column {name!r}", got=f"the columns {self._inference.schema.names[:20]}"))
+            self._check_keys(self._inference.schema)
             self._begin()
             self._drain(seal=True)
             open_schema = self._with_old_ids(self._inference.schema)
@@ -412,6 +497,7 @@ class TableWriter:
             self._fail()
             raise
         self._state = "closed"
+        self._shapes = {}  # so that a row after the end is seen
         self._done(
             WrittenTable(
                 settled, tuple(self._key), self._options.unique, result, tuple(self._placer.objects()),
@@ -432,15 +518,23 @@ class TableWriter:
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
-            raise UsageError(message(f"writing table {self._name!r}", expected="the process that made the writer", got="a fork of it"))
+            raise UsageError(
+                message(
+                    f"writing table {self._name!r}", expected="the process that made the writer", got="a fork of it"
+                )
+            )
         if self._state != "open":
-            raise UsageError(message(f"writing table {self._name!r}", expected="an open writer", got=f"one that is {self._state}"))
+            raise UsageError(
+                message(f"writing table {self._name!r}", expected="an open writer", got=f"one that is {self._state}")
+            )
 
     def __enter__(self) -> Self:
         self._check()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             self.close()
         else:
@@ -461,3 +555,16 @@ def _columns_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
         pass
     names = list(dict.fromkeys(name for row in rows for name in row))
     return {name: [row.get(name) for row in rows] for name in names}
+
+
+_WRITERS: Final[weakref.WeakSet[TableWriter]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """In a fork, the next row of a writer takes the way on which the process is checked."""
+    for writer in _WRITERS:
+        writer._shapes = {}
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

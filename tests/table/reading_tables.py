@@ -35,7 +35,10 @@ def store_table(
     declared = Schema.from_user(schema)
     arrow = declared.arrow_schema()
     stream = PartStream(backend, declared, part_rows=part_rows, key=key)
-    arrays = [values if isinstance(values, pa.Array) else pa.array(values, field.type) for values, field in zip(columns.values(), arrow, strict=True)]
+    arrays = [
+        values if isinstance(values, pa.Array) else pa.array(values, field.type)
+        for values, field in zip(columns.values(), arrow, strict=True)
+    ]
     stream.write(arrays)
     result = stream.finish()
     entry = TableEntry(result.rows, declared, result.layout, tuple(key), columns=result.columns)

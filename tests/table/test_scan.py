@@ -34,7 +34,12 @@ def footer(rows: int, group_rows: int) -> pq.FileMetaData:
     return pq.read_metadata(pa.BufferReader(sink.getvalue()))
 
 
-RANGES = st.builds(slice, st.none() | st.integers(-40, 40), st.none() | st.integers(-40, 40), st.sampled_from([None, 1, 2, 3, 7, 30, -1, -2, -5]))
+RANGES = st.builds(
+    slice,
+    st.none() | st.integers(-40, 40),
+    st.none() | st.integers(-40, 40),
+    st.sampled_from([None, 1, 2, 3, 7, 30, -1, -2, -5]),
+)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6), RANGES)
@@ -43,7 +48,9 @@ def test_parts_of_a_range(sizes: list[int], chosen: slice) -> None:
     parts = [part(size) for size in sizes]
     rows = range(sum(sizes))[chosen]
     planned = list(plan_parts(parts, part_starts(parts), rows))
-    assert [wanted.first + row for wanted in planned for row in range(wanted.start, wanted.stop, wanted.step)] == list(rows)
+    assert [wanted.first + row for wanted in planned for row in range(wanted.start, wanted.stop, wanted.step)] == list(
+        rows
+    )
 
 
 @given(st.integers(1, 40), st.integers(1, 12), RANGES, st.sampled_from([0.01, 8.0, 1e6, 4e6]))
@@ -64,7 +71,9 @@ def test_spans_of_a_part(rows: int, group_rows: int, chosen: slice, row_bytes: f
 def test_parts_of_single_rows(sizes: list[int], data: st.DataObject) -> None:
     """Each wanted row is looked for in the one part, and the one row group, that holds it."""
     total = sum(sizes)
-    rows = np.array(sorted(data.draw(st.lists(st.integers(0, max(total - 1, 0)), max_size=12 if total else 0))), np.int64)
+    rows = np.array(
+        sorted(data.draw(st.lists(st.integers(0, max(total - 1, 0)), max_size=12 if total else 0))), np.int64
+    )
     starts = part_starts([part(size) for size in sizes])
     parts, begins = plan_take(starts, rows)
     ends = list(accumulate(sizes))
@@ -72,7 +81,9 @@ def test_parts_of_single_rows(sizes: list[int], data: st.DataObject) -> None:
         inside = rows[begins[place] : begins[place + 1]]
         assert all(ends[number] - sizes[number] <= row < ends[number] for row in inside.tolist())
         groups = list(plan_take_groups(footer(sizes[number], 4), number, inside - starts[number]))
-        assert [group.group * 4 + row for group in groups for row in group.rows.tolist()] == (inside - starts[number]).tolist()
+        assert [group.group * 4 + row for group in groups for row in group.rows.tolist()] == (
+            inside - starts[number]
+        ).tolist()
 
 
 def test_parts_and_groups_that_cannot_match_are_left_out() -> None:
@@ -86,7 +97,7 @@ def test_parts_and_groups_that_cannot_match_are_left_out() -> None:
 
 
 def test_small_row_groups_are_read_together() -> None:
-    """Neighbours are joined up to 8 MiB, so that a file is opened once for many of them."""
+    """Neighbours are joined up to 4 MiB, so that a file is opened once for many of them."""
     metadata = footer(100, 10)
     everything = PartRows(0, 0, 0, 100, 1)
     assert [span.groups for span in plan_spans(metadata, everything, 8.0)] == [tuple(range(10))]
@@ -95,7 +106,14 @@ def test_small_row_groups_are_read_together() -> None:
 
 def test_leaves_of_a_schema() -> None:
     """Leaves are numbered as in the file; those below lists and maps are no bounds of rows."""
-    schema = pa.schema([("a", pa.struct([("b", pa.int32()), ("c", pa.list_(pa.int8()))])), ("a.b", pa.string()), ("m", pa.map_(pa.string(), pa.int64())), ("z", pa.float64())])
+    schema = pa.schema(
+        [
+            ("a", pa.struct([("b", pa.int32()), ("c", pa.list_(pa.int8()))])),
+            ("a.b", pa.string()),
+            ("m", pa.map_(pa.string(), pa.int64())),
+            ("z", pa.float64()),
+        ]
+    )
     leaves = Leaves.of_schema(schema)
     assert leaves.of_path == {("a", "b"): 0, ("a.b",): 2, ("z",): 5}
     assert leaves.of_columns(["m", "a"]) == [3, 4, 0, 1]

@@ -1,0 +1,42 @@
+"""The command that checks: `verify`."""
+
+from __future__ import annotations
+
+import argparse
+
+import tableformat
+from tableformat.cli.address import split_address
+from tableformat.cli.exits import Exit
+from tableformat.cli.output import emit, emit_json, note, size_text
+from tableformat.errors import UsageError, message
+from tableformat.progress import Meter
+
+__all__ = ["run_verify"]
+
+_SHOWN = 100
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """Every byte of one version against every digest that speaks of it."""
+    place = split_address(options.address)
+    if place.entry is not None:
+        raise UsageError(message("verifying", path=options.address, expected="the address of a version", got=f"an entry, {place.entry!r}", todo="a version is verified whole"))
+    store = tableformat.open_store(place.root, create=False)
+    with Meter(f"verifying {place.selection}", None, "bytes", not options.quiet) as meter:
+        report = store.verify(place.selection, progress=lambda done, _files, _path: meter.at(done))
+    if options.json:
+        problems = [{"place": problem.place, "text": problem.text, "kind": problem.kind} for problem in report.problems]
+        emit_json({
+            "ok": report.ok, "bytes": report.bytes, "files": report.files, "rows": report.rows, "blobs": report.blobs,
+            "references": report.references, "problem_count": report.problem_count, "problems": problems,
+        })  # fmt: skip
+        return Exit.OK if report.ok else Exit.DAMAGED
+    for problem in report.problems[:_SHOWN]:
+        emit(str(problem))
+    if report.problem_count > _SHOWN:
+        emit(f"… and {report.problem_count - _SHOWN:,} more problems (--json lists them)")
+    amount = f"{size_text(report.bytes)} in {report.files:,} files, {report.rows:,} rows, {report.blobs:,} blobs"
+    if report.references:
+        note(f"{report.references:,} cells point outside of the store and were not looked at")
+    emit(f"{place.selection}: " + (f"ok · {amount}" if report.ok else f"{report.problem_count:,} problems · {amount}"))
+    return Exit.OK if report.ok else Exit.DAMAGED

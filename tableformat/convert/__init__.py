@@ -1,0 +1,10 @@
+"""From other people's files to a store and back; what `tableformat import` and `tableformat export` run.
+
+Everything here uses `tableformat` as its users do.
+"""
+
+from tableformat.convert.exporting import Exported, export_table
+from tableformat.convert.importing import import_file, import_files, import_folder
+from tableformat.convert.outcome import Imported, Outcome
+
+__all__ = ["Exported", "Imported", "Outcome", "export_table", "import_file", "import_files", "import_folder"]

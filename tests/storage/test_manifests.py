@@ -1,0 +1,99 @@
+"""Manifests in a store: written once by digest, compared before they are parsed, read leaf by leaf."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tableformat.digest import digest_of
+from tableformat.errors import CorruptError, LimitError, NotFoundError
+from tableformat.format.manifest import Manifest
+from tableformat.format.series import Series
+from tableformat.storage.backend import open_backend
+from tableformat.storage.interface import Backend
+from tableformat.storage.manifests import (
+    find_item,
+    iter_series,
+    leaf_path,
+    read_root,
+    read_verified,
+    root_path,
+    write_root,
+    write_series,
+)
+from tableformat.testing import FaultBackend
+
+ROOT = Manifest("dataset", "{}", digest_of(b""), Series(0))
+
+
+@pytest.fixture
+def backend(tmp_path: Path) -> Backend:
+    return open_backend(str(tmp_path))
+
+
+def items(count: int) -> list[dict[str, Any]]:
+    return [{"key": f"k{number:07}", "name": "x" * 40} for number in range(count)]
+
+
+def test_roots_are_found_by_their_digest(backend: Backend) -> None:
+    """A root is the file that its digest names, and writing it again changes nothing."""
+    digest, data = write_root(backend, ROOT)
+    assert digest == digest_of(data)
+    assert write_root(backend, ROOT)[0] == digest
+    assert backend.read(root_path(digest)) == data
+    assert read_root(backend, digest) == ROOT
+
+
+def test_damaged_and_missing_roots_are_told(backend: Backend) -> None:
+    """A root with other bytes than its name says is corrupt, a missing one is not found; both errors name the file. [MANIFEST-2]"""
+    digest, data = write_root(backend, ROOT)
+    backend.overwrite(root_path(digest), data.replace(b"dataset", b"datasex"))
+    with pytest.raises(CorruptError, match=digest[7:]):
+        read_root(backend, digest)
+    backend.delete(root_path(digest))
+    with pytest.raises(NotFoundError, match=digest[7:]):
+        read_root(backend, digest)
+    backend.put("manifests/x.json", b"12345")
+    with pytest.raises(LimitError):
+        read_verified(backend, "manifests/x.json", digest, limit=4)
+
+
+def test_short_series_stand_inline(backend: Backend) -> None:
+    """Up to 16 KiB of items need no file."""
+    series = write_series(backend, items(100))
+    assert (series.count, series.leaves, list(series.items)) == (100, (), items(100))
+    assert list(backend.list("manifests")) == []
+    assert write_series(backend, []).to_json() == {"count": 0, "items": []}
+
+
+def test_long_series_stand_in_leaves(backend: Backend) -> None:
+    """Items of a long series come back in order, a leaf at a time, and one is found with one leaf."""
+    counting = FaultBackend(backend)
+    series = write_series(counting, items(50_000))
+    assert series.count == 50_000
+    assert len(series.leaves) > 1
+    assert list(iter_series(counting, series)) == items(50_000)
+    counting.calls.clear()
+    assert find_item(counting, series, "k0012345") == items(12_346)[-1]
+    assert find_item(counting, series, "nobody") is None
+    assert counting.count("read_or_none") == 1
+
+
+def test_leaves_are_compared_before_they_are_parsed(backend: Backend) -> None:
+    """A changed leaf raises, naming the file, whatever it would parse to. [MANIFEST-9]"""
+    series = write_series(backend, items(50_000))
+    other = write_series(backend, items(50_001))
+    wrong = next(leaf for leaf in other.leaves if leaf not in series.leaves)
+    path = leaf_path(series.leaves[-1].digest)
+    backend.overwrite(path, backend.read(leaf_path(wrong.digest)))
+    with pytest.raises(CorruptError, match=path):
+        list(iter_series(backend, series))
+
+
+def test_order_of_items_is_kept(backend: Backend) -> None:
+    """The order of a series is that in which it was written: of parts, the order of the rows. [MANIFEST-6]"""
+    backwards = items(50_000)[::-1]
+    assert list(iter_series(backend, write_series(backend, backwards))) == backwards
+    assert list(iter_series(backend, write_series(backend, backwards[:3]))) == backwards[:3]

@@ -1,0 +1,101 @@
+"""Lanes do jobs in order beside the caller, within a budget, and fail once for good."""
+
+import threading
+import time
+
+import pytest
+
+from tableformat.table.lanes import Budget, Failure, Lane
+
+
+def test_jobs_are_done_in_order_in_one_other_thread():
+    """What is submitted first is done first; `close` waits for all of it."""
+    failure, done = Failure(), []
+    lane = Lane("test", failure)
+    for number in range(500):
+        lane.submit(lambda number=number: done.append((number, threading.get_ident())))
+    lane.close()
+    assert [number for number, _ in done] == list(range(500))
+    assert {ident for _, ident in done} != {threading.get_ident()}
+    assert len({ident for _, ident in done}) == 1
+
+
+def test_the_first_failure_is_kept_and_nothing_is_done_after_it():
+    """Jobs behind the one that failed are passed over in every lane, and each check raises the same error."""
+    failure, done = Failure(), []
+    one, two = Lane("one", failure), Lane("two", failure)
+    first = OSError("first")
+
+    def fail():
+        raise first
+
+    one.submit(fail)
+    one.close()
+    failure.set(OSError("second"))
+    two.submit(lambda: done.append(1))
+    two.close()
+    assert done == []
+    for _ in range(2):
+        with pytest.raises(OSError, match="first") as caught:
+            failure.check()
+        assert caught.value is first
+
+
+def test_a_budget_holds_the_caller_back():
+    """No more bytes are in flight than the budget has, but for a single job that is larger than all of it."""
+    failure, flying, most = Failure(), [0], [0]
+    budget, lane, gate = Budget(100, failure), Lane("test", failure), threading.Event()
+
+    def job(size):
+        gate.wait()
+        flying[0] -= size
+
+    def produce():
+        for size in [40, 40, 40, 500, 10]:
+            lane.submit(lambda size=size: job(size), budget, size)
+            flying[0] += size
+            most[0] = max(most[0], flying[0])
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    time.sleep(0.05)
+    assert flying[0] == 80
+    gate.set()
+    producer.join(10)
+    lane.close()
+    assert not producer.is_alive()
+    assert flying[0] == 0
+    assert most[0] <= 500
+
+
+def test_a_failure_frees_who_waits():
+    """A caller that waits for room goes on when a lane has failed, and learns of it."""
+    failure = Failure()
+    budget, lane = Budget(1, failure), Lane("test", failure)
+    gate = threading.Event()
+
+    def fail():
+        gate.wait()
+        raise OSError("full")
+
+    lane.submit(fail, budget, 1)
+    waiting = threading.Thread(target=lambda: lane.submit(lambda: None, budget, 1))
+    waiting.start()
+    gate.set()
+    waiting.join(10)
+    assert not waiting.is_alive()
+    lane.close()
+    with pytest.raises(OSError, match="full"):
+        failure.check()
+
+
+def test_a_lane_without_jobs_has_no_thread():
+    """Lanes cost nothing before their first job, and closing them twice is allowed."""
+    before = threading.active_count()
+    lane = Lane("test", Failure())
+    lane.close()
+    assert threading.active_count() == before
+    lane.submit(lambda: None)
+    lane.close()
+    lane.close()
+    assert threading.active_count() == before
