@@ -13,10 +13,20 @@ from benchmarks.bench_media_write import write_rows
 from benchmarks.harness import Goal, Job, Run, folder_bytes, main
 
 
-def images(size: data.Size, folder: Path) -> Job:
-    """1 % of the images replaced, and another order of the rows."""
+def png_images(size: data.Size, folder: Path) -> Job:
+    """Small images: what a pack says of each, about 210 bytes, is a tenth of them."""
     first = data.pngs(size.pngs)
-    fresh = data.pngs(max(1, size.pngs // 100), seed=7)
+    return _images("PNGs", first, data.pngs(max(1, size.pngs // 100), seed=7))
+
+
+def jpeg_images(size: data.Size, folder: Path) -> Job:
+    """Photographs."""
+    first = data.jpegs(size.jpegs)
+    return _images("JPEGs", first, data.jpegs(max(1, size.jpegs // 100), seed=7))
+
+
+def _images(what: str, first: list[bytes], fresh: list[bytes]) -> Job:
+    """1 % of the images replaced, and another order of the rows."""
     order = np.random.default_rng(8).permutation(len(first))
     second = [*fresh, *first[len(fresh) :]]
     second = [second[number] for number in order]
@@ -34,8 +44,8 @@ def images(size: data.Size, folder: Path) -> Job:
         run.counts.update(rows=len(second), bytes_added=added, bytes_of_parts=parts, bytes_changed=changed)
         run.counts["added_per_changed"] = (added - parts) / changed
 
-    what = f"{len(first):,} PNGs written again with {len(fresh):,} replaced and other order"
-    return Job("images", what, {"write again": write_again}, [Goal("write again", "added_per_changed", 1.1, "at most")])
+    shown = f"{len(first):,} {what} written again with {len(fresh):,} replaced and other order"
+    return Job(f"images-{what.lower()}", shown, {"write again": write_again}, [Goal("write again", "added_per_changed", 1.1, "at most")])
 
 
 def one_row(size: data.Size, folder: Path) -> Job:
@@ -67,7 +77,7 @@ def one_row(size: data.Size, folder: Path) -> Job:
     return Job("one-row", what, {"write again": write_again}, [Goal("write again", "added_percent", 3.0, "at most")])
 
 
-JOBS = {"images": images, "one-row": one_row}
+JOBS = {"images-jpegs": jpeg_images, "images-pngs": png_images, "one-row": one_row}
 
 if __name__ == "__main__":
     main("bench_dedup", JOBS)

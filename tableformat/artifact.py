@@ -299,6 +299,14 @@ def open_item(
 ) -> Any:
     """The object behind an entry. Raises `UnsupportedError` for a kind that this library does not open."""
     kind = item.get("kind")
+
+    def reader() -> CellReader:
+        """Reads the cells of an entry that is no table."""
+        source = source_of(
+            context, TableEntry.empty(), address, find_classes, artifact=artifact, name=item["name"], source_input=source_input
+        )
+        return CellReader(source)
+
     if kind == "table":
         entry = TableEntry.from_json(item, address)
         return Table(
@@ -310,10 +318,10 @@ def open_item(
         return read_classes(item, lambda place: _read_place(context, place, item), address)
     if kind == "file":
         cell = file_cell(item, address)
-        return Media.from_cell("file", cell, _reader(context, address, find_classes, source_input))
+        return Media.from_cell("file", cell, reader())
     if kind == "media":
         schema, row = media_row(item, address)
-        return _media_of(schema, row, _reader(context, address, find_classes, source_input))
+        return _media_of(schema, row, reader())
     known = "a kind that is reserved for later" if kind in RESERVED_KINDS else "an unknown kind"
     raise UnsupportedError(
         message(
@@ -351,12 +359,6 @@ def _media_of(schema: Schema, row: list[pa.Array], reader: CellReader) -> Any:
 def _read_place(context: StoreContext, place: Mapping[str, Any], item: JsonObject) -> bytes:
     digest = bytes.fromhex(str(item.get("digest", "")).removeprefix(PREFIX))
     return context.blobs.read_many([(place["uri"], int(place["offset"]), int(place["size"]), digest)])[0]
-
-
-def _reader(context: StoreContext, address: str, find_classes: FindClasses, source_input: Input | None) -> CellReader:
-    """Reads the cells of an entry that is no table."""
-    empty = TableEntry.empty()
-    return CellReader(source_of(context, empty, address, find_classes, source_input=source_input))
 
 
 def source_of(
@@ -401,17 +403,19 @@ def source_of(
 
 
 def reopen_source(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:
-    """The source of a table that was pickled."""
+    """The source of a table, or of single media, that was pickled."""
     context = StoreContext(backend, None, allow)
     artifact_name, selector = parse_selection(artifact)
-    table = Artifact.select(context, artifact_name, selector)[name]
-    if not isinstance(table, Table):
+    found = Artifact.select(context, artifact_name, selector)[name]
+    if isinstance(found, Media) and found.cell is not None and isinstance(found.cell.reader, CellReader):
+        return found.cell.reader.source
+    if not isinstance(found, Table):
         raise FormatError(
             message(
                 "opening a pickled table",
                 path=f"{backend.root}#{artifact}/{name}",
-                expected="a table",
-                got=type(table).__name__,
+                expected="a table or media",
+                got=type(found).__name__,
             )
         )
-    return table.source
+    return found.source

@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, get_args
 
 from tableformat.artifact import Artifact, manifest_of
 from tableformat.context import StoreContext
 from tableformat.document import JsonObject, decode_document
 from tableformat.entries import content_of_item, item_of
-from tableformat.errors import CommitStateUnknownError, ExistsError, InvalidInputError, NotFoundError, UsageError, message
+from tableformat.errors import CommitStateUnknownError, ExistsError, IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
 from tableformat.format.manifest import Manifest, content_of
 from tableformat.format.types.nearest import nearest
 from tableformat.log import logger
@@ -35,6 +35,9 @@ from tableformat.table.writer import TableWriter
 __all__ = ["Draft", "Report"]
 
 _MISSING: Final[Any] = object()
+_TYPE: Final = "dataset"
+_METADATA: Final = "{}"
+# What a version is where nobody says.
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Draft:
         type_: str | None,
         metadata: Mapping[str, Any] | None,
         base: VersionFile | None,
+        inherits: bool,
         message_: str,
         producer: Mapping[str, Any] | None,
         dedup: Dedup,
@@ -86,18 +90,21 @@ class Draft:
         self._context = context
         self._name = name
         self._base = base
+        self._inherits = inherits  # with the first version there is nothing to inherit yet, but something to merge with
         self._base_manifest = manifest_of(context, base) if base is not None else None
-        self._type = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else "dataset"
-        if not 1 <= len(str(self._type)) <= 128:
+        self._type = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else _TYPE
+        if not isinstance(self._type, str) or not 1 <= len(self._type) <= 128:
             raise InvalidInputError(
                 message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(self._type)[:60])
             )
+        if dedup not in get_args(Dedup):
+            raise InvalidInputError(message(f"drafting {name!r}", expected="dedup " + " | ".join(get_args(Dedup)), got=repr(dedup)[:40]))
         self._metadata = (
             user_json(metadata, "metadata")
             if metadata is not None
             else self._base_manifest.metadata
             if self._base_manifest
-            else "{}"
+            else _METADATA
         )
         self._producer = user_json(producer or {}, "producer")
         self.message = message_
@@ -162,8 +169,8 @@ class Draft:
         """A writer of the table `name`; close it, or use it as a context manager, before reading what it wrote.
 
         `schema` is a `pyarrow.Schema`, a mapping of column to type, or None: inferred from the rows and widened as they
-        arrive. `key` names the column or columns whose values are unique. `mode="replace"` writes over an entry of that
-        name. `options` are those of `TableWriter`: `unique`, `new_columns`, `on_error`, `max_errors`, `check`, `uris`,
+        arrive. `key` names the column or columns whose values are unique; None is the key that the table of that name had
+        before, and `()` none. `mode="replace"` writes over an entry of that name. `options` are those of `TableWriter`: `unique`, `new_columns`, `on_error`, `max_errors`, `check`, `uris`,
         `part_rows`. Raises `ExistsError` where the name is taken.
         """
         self._check()
@@ -171,7 +178,7 @@ class Draft:
             raise InvalidInputError(
                 message(f"opening table {name!r}", expected="mode 'create' or 'replace'", got=repr(mode)[:40])
             )
-        keys = [key] if isinstance(key, str) else list(key or ())
+        keys = [key] if isinstance(key, str) else None if key is None else list(key)
         with self._claimed(name, replace=mode == "replace") as free:
             return self._staging.table(free, schema, keys, options)
 
@@ -189,7 +196,7 @@ class Draft:
     def remove(self, name: str) -> None:
         """Leave `name` out of the version; raises `NotFoundError` where it is not in the draft."""
         self._check()
-        name = entry_name(name)
+        name = _entry_name(name)
         if name not in self:
             raise NotFoundError(
                 message(
@@ -222,7 +229,7 @@ class Draft:
     @contextmanager
     def _claimed(self, name: str, *, replace: bool) -> Iterator[str]:
         """The name, free for what the block stages; where the block fails, what stood there before stands there again."""
-        name = check_entry_name(entry_name(name))
+        name = _entry_name(name)
         same = self._folded.get(folded(name))
         if same is not None and same != name:
             raise ExistsError(
@@ -284,7 +291,7 @@ class Draft:
         self.committed = Artifact(self._context, self._name, outcome.version)
         if not outcome.created:
             logger.info("%s: nothing new, the newest version is v%d", self._name, outcome.version.slot)
-        elif self._base is None and outcome.lost:
+        elif not self._inherits and outcome.lost:
             logger.info(
                 "%s: committed as v%d; other writers committed meanwhile, and this version replaces theirs",
                 self._name,
@@ -323,13 +330,14 @@ class Draft:
             return body
         ours = manifest_of(self._context, body)
         theirs = manifest_of(self._context, head)
-        if self._base is None or self._base_manifest is None or head.root == self._base.root:
+        if not self._inherits or (self._base is not None and head.root == self._base.root):
             return None if ours.content == theirs.content else body
+        base = self._base_manifest
         doing = f"committing the draft of {self._name!r} after v{head.slot}"
         their_items = {item["name"]: item for item in iter_series(self._context.backend, theirs.entries)}
         merged = self._manifest(
-            merge_value(self._base_manifest.type, self._type, theirs.type, "the type", doing),
-            merge_value(self._base_manifest.metadata, self._metadata, theirs.metadata, "metadata", doing),
+            merge_value(base.type if base else _TYPE, self._type, theirs.type, "the type", doing),
+            merge_value(base.metadata if base else _METADATA, self._metadata, theirs.metadata, "metadata", doing),
             merge_entries(self._base_items, self._items, their_items, doing),
         )
         return None if merged.content == theirs.content else self._body(merged)
@@ -392,6 +400,12 @@ class Draft:
 
     def __repr__(self) -> str:
         return f"<Draft of {self._name!r}, {self._state}: {len(list(self))} entries>"
+
+
+def _entry_name(name: object) -> str:
+    if not isinstance(name, str):
+        raise IllegalNameError(message("naming an entry", expected="text", got=repr(name)[:100]))
+    return check_entry_name(entry_name(name))
 
 
 def user_json(value: Mapping[str, Any], what: str) -> str:

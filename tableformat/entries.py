@@ -64,8 +64,11 @@ def classes_fields(classes: Classes, place: JsonObject | None) -> JsonObject:
 def read_classes(item: JsonObject, read: ReadPlace, path: str) -> Classes:
     """The class set of an entry, compared with its digest."""
     place = item.get("place")
+    document = item.get("document", {})
+    if not isinstance(document, dict):
+        raise FormatError(message("reading a class set", path=path, expected="an object", got=type(document).__name__))
     classes = (
-        Classes.from_json(item["document"], path)
+        Classes.from_json(document, path)
         if "document" in item
         else Classes.decode(read(_place(place, path)), path)
     )

@@ -171,8 +171,8 @@ class Staging:
 
     # Tables
 
-    def table(self, name: str, schema: Any, key: list[str], options: dict[str, Any]) -> TableWriter:
-        """A writer of the table `name`. Ids of columns, layout and key come from the version before, where there is one."""
+    def table(self, name: str, schema: Any, key: list[str] | None, options: dict[str, Any]) -> TableWriter:
+        """A writer of the table `name`. Ids of columns, layout and, where `key` is None, the key come from the version before."""
         check = options.pop("check", "header")
         try:
             settings = TableOptions(**options)
@@ -185,8 +185,8 @@ class Staging:
                 )
             ) from error
         before = self._previous(name)
-        if before is not None and not key and before.table_key:
-            key = list(before.table_key)
+        if key is None:
+            key = [] if before is None else list(before.table_key)
         declared = None if schema is None else Schema.from_user(schema)
         if declared is not None:
             self._note_classes(declared)
@@ -275,7 +275,7 @@ class Staging:
         elif isinstance(obj, Media):
             self._add_media(obj, name)
         elif is_rows(obj):
-            with self.table(name, None, [], {}) as writer:
+            with self.table(name, None, None, {}) as writer:
                 writer.extend(obj)
             return
         else:
@@ -308,7 +308,7 @@ class Staging:
             self._part_bytes[name] = 0
         else:
             with self.table(
-                name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key), {}
+                name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key) or None, {}
             ) as writer:
                 writer.extend(table)
         for classes in table.class_sets():

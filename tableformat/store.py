@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +11,15 @@ from typing import Any, Literal
 from tableformat.artifact import Artifact
 from tableformat.context import StoreContext, live_versions
 from tableformat.draft import Draft
-from tableformat.errors import IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
+from tableformat.errors import FormatError, IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
 from tableformat.format.types.nearest import nearest
 from tableformat.staging import Dedup
 from tableformat.storage.names import check_name, parse_address, parse_selection
 from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.bare import read_bare
 from tableformat.table.table import Table
+from tableformat.verify import Progress as VerifyProgress
+from tableformat.verify import VerifyReport, verify_version
 
 __all__ = ["Lineage", "Store", "open_store", "read_table"]
 
@@ -134,7 +137,13 @@ class Store:
 
     def artifacts(self) -> list[str]:
         """The names of all artifacts that have a version, sorted. Lists the store."""
-        return [name for name in self._context.artifact_names() if self._context.versions(name).head() is not None]
+        return [name for name in self._context.artifact_names() if self._has_versions(name)]
+
+    def _has_versions(self, name: str) -> bool:
+        try:
+            return self._context.versions(name).head() is not None
+        except FormatError:  # there is something, which cannot be read: opening it tells what
+            return True
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.artifacts())
@@ -203,8 +212,26 @@ class Store:
             else:
                 found = self._context.resolve(name, selector)
         return Draft(
-            self._context, name, type_=type, metadata=metadata, base=found, message_=message, producer=producer, dedup=dedup
+            self._context, name, type_=type, metadata=metadata, base=found, inherits=base is not None, message_=message, producer=producer, dedup=dedup
         )  # fmt: skip
+
+    # Checking
+
+    def verify(self, selection: str, *, progress: VerifyProgress | None = None, workers: int | None = None) -> VerifyReport:
+        """Check every byte of a version (`name`, `name:v3`, `name:alias`, `name@sha256:…`) against every digest that speaks of it.
+
+        `progress` is called with the bytes and files done and the path at hand; `workers` are threads (None: one for each
+        processor, at most 8). Reads the whole version, holding a pack for each thread. Damage is reported, never raised, but
+        where it hides which version is meant. Raises `NotFoundError`, and `BackendError` where the place of the bytes fails.
+        """
+        name, selector = parse_selection(selection)
+        slot = selector.slot
+        if slot is not None:
+            with contextlib.suppress(FormatError):  # a damaged version file is for the report
+                self._context.versions(name).require(slot)
+        elif selector.digest is None:
+            slot = self._context.resolve(name, selector).slot
+        return verify_version(self._context.backend, name, slot, selector.digest, progress=progress, workers=workers)
 
     # Aliases
 

@@ -22,7 +22,8 @@ def run_example(name: str, *arguments: str) -> str:
 def test_predictions(tmp_path: Path) -> None:
     """Build, train, log predictions, read back: most digits are recognised, images are stored once, the lineage is kept."""
     printed = run_example("digits/predict.py", str(tmp_path))
-    assert printed.startswith("109 of 120 right\n")
+    assert "\n109 of 120 right\n" in printed
+    assert printed.endswith("made from digits:v0\n")
 
     store = tableformat.open_store(str(tmp_path))
     digits, predictions = store["digits"], store["predictions"]
@@ -30,3 +31,16 @@ def test_predictions(tmp_path: Path) -> None:
     assert [used.digest for used in predictions.inputs()] == [digits.digest]
     wanted = {row["id"]: row["image"].bytes() for row in digits["test"]}
     assert {row["id"]: row["image"].bytes() for row in predictions["test"]} == wanted
+    guesses = predictions["test"]
+    assert guesses.classes_of("guess") == digits["classes"]
+    scores = [row["scores"] for row in guesses]
+    assert {(score.shape, str(score.dtype)) for score in scores} == {((10,), "float32")}
+    assert [int(score.argmax()) for score in scores] == [row["guess"] for row in guesses]
+    assert predictions.producer == {"run": "nearest-mean", "job_type": "evaluate"}
+
+
+def test_predictions_twice(tmp_path: Path) -> None:
+    """Run again on the same store, the program finds nothing new and says the same."""
+    first = run_example("digits/predict.py", str(tmp_path))
+    assert run_example("digits/predict.py", str(tmp_path)) == first
+    assert [version.slot for version in tableformat.open_store(str(tmp_path)).versions("digits")] == [0]

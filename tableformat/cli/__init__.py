@@ -1,9 +1,9 @@
 """The command line: `tableformat COMMAND …`, and `python -m tableformat COMMAND …`.
 
-    parser.py    arguments and help          read.py     ls, show, head, schema, files
-    exits.py     exit codes                  write.py    import, export, alias
-    address.py   addresses                   check.py    verify
-    output.py    what is printed
+parser.py    arguments and help          read.py     ls, show, head, schema, files
+exits.py     exit codes                  write.py    import, export, alias
+address.py   addresses                   check.py    verify
+output.py    what is printed
 """
 
 from __future__ import annotations

@@ -43,14 +43,27 @@ def split_address(text: str) -> Place:
     """The parts of an address. The last `#` ends the root; what follows is percent-decoded, once, after it was split."""
     root, mark, fragment = text.rpartition("#")
     if not mark or not root:
-        raise UsageError(message("reading an address", expected="<store>#<name>[:version][/<entry>]", got=ascii(text)[:200], todo="quote it: the shell takes # for a comment"))
+        raise UsageError(
+            message(
+                "reading an address",
+                expected="<store>#<name>[:version][/<entry>]",
+                got=ascii(text)[:200],
+                todo="quote it: the shell takes # for a comment",
+            )
+        )
     selection, slash, entry = fragment.partition("/")
     try:
         if _BAD_ESCAPE.search(fragment):
             raise ValueError(fragment)
         return Place(root, unquote(selection, errors="strict"), unquote(entry, errors="strict") if slash else None)
     except ValueError as error:
-        raise IllegalNameError(message("reading an address", expected="two hex digits behind each %, UTF-8 in them, and no escaped slash", got=ascii(text)[:200])) from error
+        raise IllegalNameError(
+            message(
+                "reading an address",
+                expected="two hex digits behind each %, UTF-8 in them, and no escaped slash",
+                got=ascii(text)[:200],
+            )
+        ) from error
 
 
 def open_artifact(text: str) -> tableformat.Artifact:
@@ -68,7 +81,14 @@ def open_entry(text: str) -> Any:
     tables = [name for name, kind in artifact.kinds().items() if kind == "table"]
     if len(tables) != 1:
         got = f"the tables {', '.join(tables[:20])}" if tables else "no table"
-        raise UsageError(message("opening a table", path=text, expected="an address that ends in the name of a table, such as …#name/table", got=got))
+        raise UsageError(
+            message(
+                "opening a table",
+                path=text,
+                expected="an address that ends in the name of a table, such as …#name/table",
+                got=got,
+            )
+        )
     return artifact[tables[0]]
 
 
@@ -76,7 +96,15 @@ def open_table(text: str) -> tableformat.Table:
     """The table at an address, or of the Parquet file or folder at a path without `#`."""
     found = open_entry(text) if "#" in text else _open_bare(text)
     if not isinstance(found, tableformat.Table):
-        raise UsageError(message("opening a table", path=text, expected="a table", got=type(found).__name__.lower(), todo="tableformat show tells what there is"))
+        raise UsageError(
+            message(
+                "opening a table",
+                path=text,
+                expected="a table",
+                got=type(found).__name__.lower(),
+                todo="tableformat show tells what there is",
+            )
+        )
     return found
 
 
@@ -86,4 +114,12 @@ def _open_bare(path: str) -> tableformat.Table:
     except TableformatError:  # no store, so it should be Parquet
         return tableformat.read_table(path)
     names = ", ".join(store.artifacts()[:20]) or "none"
-    raise UsageError(message("opening a table", path=path, expected=f"the address of a table, such as '{path}#name/table'", got="a whole store", todo=f"its artifacts: {names}"))
+    raise UsageError(
+        message(
+            "opening a table",
+            path=path,
+            expected=f"the address of a table, such as '{path}#name/table'",
+            got="a whole store",
+            todo=f"its artifacts: {names}",
+        )
+    )

@@ -20,7 +20,15 @@ def run_verify(options: argparse.Namespace) -> int:
     """Every byte of one version against every digest that speaks of it."""
     place = split_address(options.address)
     if place.entry is not None:
-        raise UsageError(message("verifying", path=options.address, expected="the address of a version", got=f"an entry, {place.entry!r}", todo="a version is verified whole"))
+        raise UsageError(
+            message(
+                "verifying",
+                path=options.address,
+                expected="the address of a version",
+                got=f"an entry, {place.entry!r}",
+                todo="a version is verified whole",
+            )
+        )
     store = tableformat.open_store(place.root, create=False)
     with Meter(f"verifying {place.selection}", None, "bytes", not options.quiet) as meter:
         report = store.verify(place.selection, progress=lambda done, _files, _path: meter.at(done))

@@ -21,7 +21,10 @@ def clean(text: str) -> str:
     """`text` with everything escaped that is not shown as itself: control characters, line ends, bidirectional marks."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(char if char in _JOINERS or not _is_unsafe(char) else char.encode("unicode_escape").decode("ascii") for char in text)
+    return "".join(
+        char if char in _JOINERS or not _is_unsafe(char) else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
 
 
 def _is_unsafe(char: str) -> bool:
@@ -70,14 +73,18 @@ def columns_text(header: Sequence[str], rows: Iterable[Sequence[str]], right: It
     limit = shutil.get_terminal_size((10_000, 24)).columns if sys.stdout.isatty() else 10_000
     lines = []
     for row in table:
-        cells = [_pad(cell, width, place in to_right) for place, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            _pad(cell, width, place in to_right) for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         line = "  ".join(cells).rstrip()
         lines.append(line if len(line) <= limit else line[: limit - 1] + "…")
     return lines
 
 
 def _width(text: str) -> int:
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1 for char in text)
+    return sum(
+        2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1 for char in text
+    )
 
 
 def _pad(text: str, width: int, to_right: bool) -> str:
@@ -117,14 +124,28 @@ def plain_value(value: Any) -> Any:
         return value if value == value and abs(value) != float("inf") else str(value)
     if isinstance(value, tableformat.Media):
         reference = value.reference
-        told = {"media": value.kind, "size": value.size, "digest": value.digest, "caption": value.caption, "uri": None if reference is None else reference.uri}
-        return {name: one for name, one in {**told, **{k: plain_value(v) for k, v in value.fields.items()}}.items() if one is not None}
+        told = {
+            "media": value.kind,
+            "size": value.size,
+            "digest": value.digest,
+            "caption": value.caption,
+            "uri": None if reference is None else reference.uri,
+        }
+        return {
+            name: one
+            for name, one in {**told, **{k: plain_value(v) for k, v in value.fields.items()}}.items()
+            if one is not None
+        }
     if isinstance(value, Mapping):
         return {str(name): plain_value(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
         return [plain_value(one) for one in value]
     if isinstance(value, bytes):
         return {"bytes": len(value)}
-    if hasattr(value, "tolist"):
-        return plain_value(value.tolist())
+    if hasattr(value, "tolist"):  # arrays and numbers of numpy; its times would become numbers of nanoseconds
+        return (
+            str(value)
+            if value.dtype.kind in "mM" and not value.shape
+            else plain_value([*value] if value.dtype.kind in "mM" else value.tolist())
+        )
     return value.isoformat() if hasattr(value, "isoformat") else str(value)

@@ -28,10 +28,23 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, run: str, about: str, *examples: str, more: str = "") -> argparse.ArgumentParser:
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: str,
+    about: str,
+    *examples: str,
+    more: str = "",
+) -> argparse.ArgumentParser:
     lines = "\n".join(f"  {example}" for example in examples)
     text = f"{about[0].upper()}{about[1:]}." + (f"\n\n{more}" if more else "")
-    command = commands.add_parser(name, help=about, description=text, epilog=f"examples:\n{lines}", formatter_class=argparse.RawDescriptionHelpFormatter)
+    command = commands.add_parser(
+        name,
+        help=about,
+        description=text,
+        epilog=f"examples:\n{lines}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     command.set_defaults(run=run)
     command.add_argument("--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     return command
@@ -72,7 +85,13 @@ def _ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         commands, "ls", "read:run_ls", "list the artifacts of a store, or the versions of one",
         "tableformat ls my-store", "tableformat ls my-store --versions", "tableformat ls 'my-store#digits'", "tableformat ls s3://bucket/datasets --json",
     )  # fmt: skip
-    command.add_argument("store", metavar="STORE", nargs="?", default=".", help="the store (default: this folder), or STORE#NAME for the versions of one artifact")
+    command.add_argument(
+        "store",
+        metavar="STORE",
+        nargs="?",
+        default=".",
+        help="the store (default: this folder), or STORE#NAME for the versions of one artifact",
+    )
     command.add_argument("--versions", action="store_true", help="list every version, not the newest alone")
     _json(command)
 
@@ -121,13 +140,40 @@ of all. Without --base the version holds what is imported and nothing else.""",
     command.add_argument("sources", metavar="SOURCE", nargs="+", help="files and folders")
     command.add_argument("store", metavar="STORE", help="the store; made where there is none")
     command.add_argument("--table", metavar="NAME", help="the name of the one table that all sources become")
-    command.add_argument("--key", metavar="NAME,NAME", type=_names, help="the columns whose values are unique (default for media: path)")
-    command.add_argument("--format", choices=("csv", "tsv", "jsonl", "parquet"), help="what files of rows are in, where their names do not tell")
-    command.add_argument("--media", metavar="KIND", help="the kind of media to take: image, audio, video, html, object3d, molecule, plotly, or file for every file")
+    command.add_argument(
+        "--key", metavar="NAME,NAME", type=_names, help="the columns whose values are unique (default for media: path)"
+    )
+    command.add_argument(
+        "--format",
+        choices=("csv", "tsv", "jsonl", "parquet"),
+        help="what files of rows are in, where their names do not tell",
+    )
+    command.add_argument(
+        "--media",
+        metavar="KIND",
+        help="the kind of media to take: image, audio, video, html, object3d, molecule, plotly, or file for every file",
+    )
     command.add_argument("--no-labels", dest="labels", action="store_false", help="folders are not labels")
-    command.add_argument("--null", metavar="TEXT", dest="null_values", action="append", default=[], help="a text that means null in CSV, such as NA; may be repeated")
-    command.add_argument("--json-columns", metavar="NAME,NAME", type=_names, help="columns of JSON lines to keep as JSON, such as those of mixed types")
-    command.add_argument("--on-error", choices=("raise", "skip"), default="raise", help="end at the first file or row that cannot be stored (default), or skip and tell it")
+    command.add_argument(
+        "--null",
+        metavar="TEXT",
+        dest="null_values",
+        action="append",
+        default=[],
+        help="a text that means null in CSV, such as NA; may be repeated",
+    )
+    command.add_argument(
+        "--json-columns",
+        metavar="NAME,NAME",
+        type=_names,
+        help="columns of JSON lines to keep as JSON, such as those of mixed types",
+    )
+    command.add_argument(
+        "--on-error",
+        choices=("raise", "skip"),
+        default="raise",
+        help="end at the first file or row that cannot be stored (default), or skip and tell it",
+    )
     command.add_argument("--type", metavar="WORD", help="what the artifact is for (default: dataset)")
     command.add_argument("--message", metavar="TEXT", default="", help="what to say about the version")
     command.add_argument("--metadata", metavar="JSON", help="a JSON object to keep with the version")
@@ -146,7 +192,9 @@ each column of media a folder of files, whose paths stand in the rows. Nothing i
     )  # fmt: skip
     _address(command, "a table")
     command.add_argument("target", metavar="TARGET", help="the file or folder to write")
-    command.add_argument("--format", choices=("parquet", "csv", "jsonl"), help="of the rows (default: what TARGET ends in, else parquet)")
+    command.add_argument(
+        "--format", choices=("parquet", "csv", "jsonl"), help="of the rows (default: what TARGET ends in, else parquet)"
+    )
     _columns(command)
     command.add_argument("--class-names", action="store_true", help="write the names of classes, not their ids")
     command.add_argument("--force", action="store_true", help="replace what is there")
@@ -171,12 +219,23 @@ def _alias(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     actions = command.add_subparsers(title="actions", metavar="ACTION", dest="action", required=True)
-    setting = _command(actions, "set", "write:run_alias_set", "let an alias name a version", "tableformat alias set 'my-store#digits:v0' best", "tableformat alias set 'my-store#digits' released")
+    setting = _command(
+        actions,
+        "set",
+        "write:run_alias_set",
+        "let an alias name a version",
+        "tableformat alias set 'my-store#digits:v0' best",
+        "tableformat alias set 'my-store#digits' released",
+    )
     _address(setting, "the version")
     setting.add_argument("alias", metavar="ALIAS", help="the name")
-    removing = _command(actions, "rm", "write:run_alias_rm", "remove an alias", "tableformat alias rm 'my-store#digits:best'")
+    removing = _command(
+        actions, "rm", "write:run_alias_rm", "remove an alias", "tableformat alias rm 'my-store#digits:best'"
+    )
     _address(removing, "the alias, as STORE#NAME:ALIAS")
-    listing = _command(actions, "ls", "write:run_alias_ls", "list the aliases of an artifact", "tableformat alias ls 'my-store#digits'")
+    listing = _command(
+        actions, "ls", "write:run_alias_ls", "list the aliases of an artifact", "tableformat alias ls 'my-store#digits'"
+    )
     _address(listing, "the artifact")
     _json(listing)
 

@@ -25,7 +25,11 @@ def run_ls(options: argparse.Namespace) -> int:
     for name in names:
         try:
             newest = store[name]
-            chosen = [store[f"{name}:v{version.slot}"] for version in store.versions(name)] if options.versions or only else [newest]
+            chosen = (
+                [store[f"{name}:v{version.slot}"] for version in store.versions(name)]
+                if options.versions or only
+                else [newest]
+            )
             aliases = store.aliases(name)
             found += [_artifact_json(artifact, aliases) for artifact in chosen]
         except errors.TableformatError as error:
@@ -39,11 +43,23 @@ def run_ls(options: argparse.Namespace) -> int:
     if not found and not code:
         note(f"the store at {store.root} has no artifacts yet")
     rows = [
-        [f"{one['name']}:{one['version']}", one["type"], str(one["rows"]), size_text(one["bytes_new"]), one["time"][:16].replace("T", " "), ", ".join(one["aliases"]), one["message"]]
+        [
+            f"{one['name']}:{one['version']}",
+            one["type"],
+            str(one["rows"]),
+            size_text(one["bytes_new"]),
+            one["time"][:16].replace("T", " "),
+            ", ".join(one["aliases"]),
+            one["message"],
+        ]
         for one in found
     ]
     if rows:
-        emit(*columns_text(["version", "type", "rows", "new bytes", "committed (UTC)", "aliases", "message"], rows, right=(2, 3)))
+        emit(
+            *columns_text(
+                ["version", "type", "rows", "new bytes", "committed (UTC)", "aliases", "message"], rows, right=(2, 3)
+            )
+        )
     return code
 
 
@@ -75,7 +91,15 @@ def run_show(options: argparse.Namespace) -> int:
         "content_digest": artifact.content_digest,
         "metadata": artifact.metadata,
         "producer": artifact.producer,
-        "inputs": [{"artifact": one.artifact, "digest": one.digest, "version": None if one.slot is None else f"v{one.slot}", "alias": one.alias} for one in artifact.inputs()],
+        "inputs": [
+            {
+                "artifact": one.artifact,
+                "digest": one.digest,
+                "version": None if one.slot is None else f"v{one.slot}",
+                "alias": one.alias,
+            }
+            for one in artifact.inputs()
+        ],
         "report": artifact.report,
         "entries": entries,
     }
@@ -90,14 +114,26 @@ def run_show(options: argparse.Namespace) -> int:
         "committed": artifact.time,
         "message": artifact.message,
         "aliases": ", ".join(told["aliases"]),
-        "stored": f"{size_text(told['bytes_new'])} new, {size_text(told['bytes_shared'])} shared" if artifact.report else "",
+        "stored": f"{size_text(told['bytes_new'])} new, {size_text(told['bytes_shared'])} shared"
+        if artifact.report
+        else "",
         "metadata": _json_line(artifact.metadata),
         "producer": _json_line(artifact.producer),
-        "made from": ", ".join(f"{one.artifact}:v{one.slot}" if one.slot is not None else f"{one.artifact}@{one.digest}" for one in artifact.inputs()),
+        "made from": ", ".join(
+            f"{one.artifact}:v{one.slot}" if one.slot is not None else f"{one.artifact}@{one.digest}"
+            for one in artifact.inputs()
+        ),
     }
     emit(*(f"  {name:<10}{text}" for name, text in lines.items() if text))
     if entries:
-        emit("", *columns_text(["entry", "kind", "", "columns"], [[one["name"], one["kind"], _amount(one), ", ".join(one.get("columns", []))] for one in entries], right=(2,)))
+        emit(
+            "",
+            *columns_text(
+                ["entry", "kind", "", "columns"],
+                [[one["name"], one["kind"], _amount(one), ", ".join(one.get("columns", []))] for one in entries],
+                right=(2,),
+            ),
+        )
     else:
         emit("", "it has no entries")
     return 0
@@ -140,22 +176,37 @@ def _show_entry(found: Any, options: argparse.Namespace) -> int:
         if options.json:
             emit_json({"kind": "classes", "digest": found.digest, "classes": names})
         else:
-            emit(f"{len(found)} classes  {found.digest}", *columns_text(["id", "name"], [[str(one["id"]), str(one["name"])] for one in names], right=(0,)))
+            emit(
+                f"{len(found)} classes  {found.digest}",
+                *columns_text(["id", "name"], [[str(one["id"]), str(one["name"])] for one in names], right=(0,)),
+            )
         return 0
     told = plain_value(found)
     if options.json:
         emit_json({"kind": "media", **told, "content_type": found.content_type})
     else:
-        emit(short_value(found), *(f"  {name:<10}{value}" for name, value in {**told, "content": found.content_type}.items()))
+        emit(
+            short_value(found),
+            *(f"  {name:<10}{value}" for name, value in {**told, "content": found.content_type}.items()),
+        )
     return 0
 
 
 def _show_table(table: tableformat.Table, options: argparse.Namespace) -> int:
-    told = {"kind": "table", "rows": len(table), "key": list(table.key), "content_digest": table.content_digest, "columns": _columns_json(table)}
+    told = {
+        "kind": "table",
+        "rows": len(table),
+        "key": list(table.key),
+        "content_digest": table.content_digest,
+        "columns": _columns_json(table),
+    }
     if options.json:
         emit_json(told)
         return 0
-    emit(f"{len(table):,} rows" + (f", key {', '.join(table.key)}" if table.key else "") + f"  {table.content_digest}", "")
+    emit(
+        f"{len(table):,} rows" + (f", key {', '.join(table.key)}" if table.key else "") + f"  {table.content_digest}",
+        "",
+    )
     emit(*_columns_lines(table))
     return 0
 
@@ -174,7 +225,12 @@ def _columns_json(table: tableformat.Table) -> list[dict[str, Any]]:
     visible = set(table.columns)
     told = []
     for column in table.schema.columns:
-        one: dict[str, Any] = {"name": column.name, "type": str(column.type), "nullable": column.nullable, "key": column.name in table.key}
+        one: dict[str, Any] = {
+            "name": column.name,
+            "type": str(column.type),
+            "nullable": column.nullable,
+            "key": column.name in table.key,
+        }
         if column.name not in visible and column.annotates is not None:
             one |= {"annotates": column.annotates[0], "role": column.annotates[1]}
         told.append(one)
@@ -202,8 +258,15 @@ def run_head(options: argparse.Namespace) -> int:
         return 0
     names = table.columns
     classes = {name: _names_of(table, name) for name in names}
-    cells = [[short_value(row[name], classes[name].get(row[name]) if classes[name] else None) for name in names] for row in rows]
-    right = [place for place, name in enumerate(names) if not classes[name] and all(isinstance(row[name], int | float) for row in rows)]
+    cells = [
+        [short_value(row[name], classes[name].get(row[name]) if classes[name] else None) for name in names]
+        for row in rows
+    ]
+    right = [
+        place
+        for place, name in enumerate(names)
+        if not classes[name] and all(isinstance(row[name], int | float) for row in rows)
+    ]
     emit(*columns_text(names, cells, right))
     if len(table) > len(rows):
         emit(f"… {len(rows):,} of {len(table):,} rows")

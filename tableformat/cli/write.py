@@ -30,19 +30,39 @@ def run_import(options: argparse.Namespace) -> int:
         if one.left_out:
             note(f"{one.entry}: left out {one.left_out:,} files of other kinds")
         if one.skipped_count:
-            note(f"{one.entry}: skipped {one.skipped_count:,} that cannot be stored:", *(f"  {problem}" for problem in one.skipped[:_SHOWN]))
+            note(
+                f"{one.entry}: skipped {one.skipped_count:,} that cannot be stored:",
+                *(f"  {problem}" for problem in one.skipped[:_SHOWN]),
+            )
             if one.skipped_count > _SHOWN:
                 note(f"  … and {one.skipped_count - _SHOWN:,} more")
     if options.json:
         entries = [
-            {"entry": one.entry, "rows": one.rows, "left_out": one.left_out, "skipped": one.skipped_count, "problems": [{"place": problem.place, "text": problem.text} for problem in one.skipped]}
+            {
+                "entry": one.entry,
+                "rows": one.rows,
+                "left_out": one.left_out,
+                "skipped": one.skipped_count,
+                "problems": [{"place": problem.place, "text": problem.text} for problem in one.skipped],
+            }
             for one in done.entries
         ]
-        emit_json({"name": artifact.name, "version": artifact.version, "digest": artifact.digest, "created": done.created, "report": report, "entries": entries})
+        emit_json(
+            {
+                "name": artifact.name,
+                "version": artifact.version,
+                "digest": artifact.digest,
+                "created": done.created,
+                "report": report,
+                "entries": entries,
+            }
+        )
         return 0
     told = ", ".join(one.entry if one.rows is None else f"{one.entry} ({one.rows:,} rows)" for one in done.entries)
     if done.created:
-        emit(f"{artifact.name}:{artifact.version}: {told} · {size_text(report['bytes_new'])} new, {size_text(report['bytes_shared'])} shared")
+        emit(
+            f"{artifact.name}:{artifact.version}: {told} · {size_text(report['bytes_new'])} new, {size_text(report['bytes_shared'])} shared"
+        )
     else:
         emit(f"{artifact.name}:{artifact.version}: nothing new, {told}")
     return 0
@@ -65,7 +85,14 @@ def run_export(options: argparse.Namespace) -> int:
     table = open_table(options.address)
     if options.columns:
         table = table.select(*options.columns)
-    done = convert.export_table(table, options.target, format=options.format, force=options.force, class_names=options.class_names, progress=not options.quiet)
+    done = convert.export_table(
+        table,
+        options.target,
+        format=options.format,
+        force=options.force,
+        class_names=options.class_names,
+        progress=not options.quiet,
+    )
     if done.left:
         note(f"{done.left:,} cells point outside of the store; the rows hold their addresses")
     if options.json:
@@ -87,7 +114,14 @@ def run_alias_rm(options: argparse.Namespace) -> int:
     """Remove an alias."""
     store, place = _artifact(options.address)
     if place.version is None or "@" in place.selection:
-        raise UsageError(message("removing an alias", path=options.address, expected="the address of an alias, such as my-store#digits:best", got="another"))
+        raise UsageError(
+            message(
+                "removing an alias",
+                path=options.address,
+                expected="the address of an alias, such as my-store#digits:best",
+                got="another",
+            )
+        )
     store.remove_alias(place.name, place.version)
     emit(f"{place.name}:{place.version} is removed")
     return 0
@@ -110,5 +144,7 @@ def run_alias_ls(options: argparse.Namespace) -> int:
 def _artifact(text: str) -> tuple[tableformat.Store, Place]:
     place = split_address(text)
     if place.entry is not None:
-        raise UsageError(message("naming a version", path=text, expected="an address without an entry", got=repr(place.entry)))
+        raise UsageError(
+            message("naming a version", path=text, expected="an address without an entry", got=repr(place.entry))
+        )
     return tableformat.open_store(place.root, create=False), place

@@ -19,9 +19,9 @@ from tableformat.errors import InvalidInputError, NotFoundError, Problem, messag
 __all__ = ["CsvOptions", "infer_csv", "iter_csv"]
 
 _BLOCK_BYTES: Final = 4 << 20
-_INTEGER: Final = r"^[+-]?(0|[1-9][0-9]{0,18})$"
-_EXACT: Final = r"^[+-]?(0|[1-9][0-9]{0,14})$"  # integers that a float64 holds, whatever they are
-_FLOAT: Final = r"^([+-]?(0|[1-9][0-9]*)\.[0-9]*([eE][+-]?[0-9]+)?|[+-]?\.[0-9]+([eE][+-]?[0-9]+)?|[+-]?(0|[1-9][0-9]*)[eE][+-]?[0-9]+|[+-]?(0|[1-9][0-9]{0,14})|[+-]?[iI]nf(inity)?|[nN]a[nN])$"
+_INTEGER: Final = r"^-?(0|[1-9][0-9]{0,18})$"
+_EXACT: Final = r"^-?(0|[1-9][0-9]{0,14})$"  # integers that a float64 holds, whatever they are
+_FLOAT: Final = r"^(-?(0|[1-9][0-9]*)\.[0-9]*([eE][+-]?[0-9]+)?|-?\.[0-9]+([eE][+-]?[0-9]+)?|-?(0|[1-9][0-9]*)[eE][+-]?[0-9]+|-?(0|[1-9][0-9]{0,14})|-?[iI]nf(inity)?|[nN]a[nN])$"
 _BOOL: Final = r"^(true|false|True|False|TRUE|FALSE)$"
 _DATE: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
 _TIME: Final = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,6})?)?"
@@ -75,7 +75,10 @@ def iter_csv(path: str, schema: pa.Schema, options: CsvOptions) -> Iterator[pa.R
     """The rows of `path` in the types of `schema`, a block of 4 MiB at a time."""
     for batch in _iter_text(path, options):
         fields = [schema.field(name) for name in batch.schema.names]
-        arrays = [column.cast(field.type) if field.type != pa.null() else pa.nulls(len(column)) for column, field in zip(batch.columns, fields, strict=True)]
+        arrays = [
+            column.cast(field.type) if field.type != pa.null() else pa.nulls(len(column))
+            for column, field in zip(batch.columns, fields, strict=True)
+        ]
         yield pa.record_batch(arrays, schema=pa.schema(fields))
 
 
@@ -99,7 +102,10 @@ def _iter_text(path: str, options: CsvOptions, *, quiet: bool = False) -> Iterat
     try:
         names = _header(path, parse)
         convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()), null_values=["", *options.null_values], strings_can_be_null=True, quoted_strings_can_be_null=False
+            column_types=dict.fromkeys(names, pa.string()),
+            null_values=["", *options.null_values],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
         )
         with pyarrow.csv.open_csv(path, read, parse, convert) as reader:
             yield from reader
@@ -108,17 +114,39 @@ def _iter_text(path: str, options: CsvOptions, *, quiet: bool = False) -> Iterat
     except pa.ArrowInvalid as error:
         raise _no_csv(path, str(error)[:300]) from error
     except OSError as error:
-        raise NotFoundError(message("reading a CSV file", path=path, expected="a file that can be read", got=error.strerror or str(error)[:200])) from error
+        raise NotFoundError(
+            message(
+                "reading a CSV file",
+                path=path,
+                expected="a file that can be read",
+                got=error.strerror or str(error)[:200],
+            )
+        ) from error
 
 
 def _header(path: str, parse: pyarrow.csv.ParseOptions) -> list[str]:
-    plain = pyarrow.csv.ParseOptions(delimiter=parse.delimiter, newlines_in_values=True, invalid_row_handler=lambda row: "skip")
-    with pyarrow.csv.open_csv(path, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False), plain) as reader:
+    plain = pyarrow.csv.ParseOptions(
+        delimiter=parse.delimiter, newlines_in_values=True, invalid_row_handler=lambda _row: "skip"
+    )
+    with pyarrow.csv.open_csv(
+        path, pyarrow.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False), plain
+    ) as reader:
         names: list[str] = reader.schema.names
-    problems = [Problem(f"column {position}", "it has no name", "schema") for position, name in enumerate(names, start=1) if not name.strip()]
-    problems += [Problem(f"column {position}", f"its name {name!r} stands twice", "schema") for position, name in enumerate(names, start=1) if names.index(name) != position - 1]
+    problems = [
+        Problem(f"column {position}", "it has no name", "schema")
+        for position, name in enumerate(names, start=1)
+        if not name.strip()
+    ]
+    problems += [
+        Problem(f"column {position}", f"its name {name!r} stands twice", "schema")
+        for position, name in enumerate(names, start=1)
+        if names.index(name) != position - 1
+    ]
     if problems:
-        raise InvalidInputError(message("reading a CSV file", path=path, expected="a first line that names each column", got="another"), problems)
+        raise InvalidInputError(
+            message("reading a CSV file", path=path, expected="a first line that names each column", got="another"),
+            problems,
+        )
     return names
 
 
@@ -139,4 +167,8 @@ def _told(row: Any) -> str:
 
 
 def _no_csv(path: str, got: str) -> InvalidInputError:
-    return InvalidInputError(message("reading a CSV file", path=path, expected="rows of as many values as the header names, in UTF-8", got=got))
+    return InvalidInputError(
+        message(
+            "reading a CSV file", path=path, expected="rows of as many values as the header names, in UTF-8", got=got
+        )
+    )

@@ -11,15 +11,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
 
 import tableformat
-from tableformat.convert.file_names import create_file, safe_path
+from tableformat.convert.export_media import MediaFiles
 from tableformat.convert.row_writers import EXPORT_FORMATS, ExportFormat, open_rows
 from tableformat.errors import ExistsError, InvalidInputError, NotFoundError, StorePermissionError, message
 from tableformat.progress import Meter, Progress
@@ -27,9 +25,6 @@ from tableformat.progress import Meter, Progress
 __all__ = ["Exported", "export_table"]
 
 _BATCH_ROWS: Final = 1024
-_READERS: Final = 8
-_SMALL_BYTES: Final = 8 << 20
-_EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif", "plotly": "plotly.json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +58,36 @@ def export_table(
     columns of classes; with `class_names` the rows hold the names themselves. Names that come from the table are made safe:
     nothing is ever written outside of `target`.
 
-    Media inside lists and structs stay cells with absolute addresses. References are not opened: the rows hold their
+    Masks, and media inside lists and structs, stay cells with absolute addresses. References are not opened: the rows hold their
     address. Streams in bounded memory. Raises `ExistsError` where `target` is there (a file, or a folder that is not
     empty) and `force` is false; with `force`, what has the names of what is written is replaced, once that is complete.
     """
     path = os.path.abspath(os.fspath(target))
-    columns = [column.name for column in table.schema.columns if getattr(column.type, "media", None) and column.annotates is None]
+    columns = [
+        column.name
+        for column in table.schema.columns
+        if getattr(column.type, "media", None) and column.annotates is None
+    ]
     extension = os.path.splitext(path)[1].lower().removeprefix(".")
     if format is not None and format not in EXPORT_FORMATS:
-        raise InvalidInputError(message("exporting a table", path=path, expected=f"a format among {', '.join(EXPORT_FORMATS)}", got=repr(format)[:40]))
+        raise InvalidInputError(
+            message(
+                "exporting a table",
+                path=path,
+                expected=f"a format among {', '.join(EXPORT_FORMATS)}",
+                got=repr(format)[:40],
+            )
+        )
     chosen = format or {"ndjson": "jsonl", "pq": "parquet"}.get(extension, extension)
     if not columns and chosen not in EXPORT_FORMATS:
         raise InvalidInputError(
-            message("exporting a table", path=path, expected="a file that ends in .parquet, .csv or .jsonl", got=f"the extension {extension!r}", todo="or choose one with --format (format=)")
+            message(
+                "exporting a table",
+                path=path,
+                expected="a file that ends in .parquet, .csv or .jsonl",
+                got=f"the extension {extension!r}",
+                todo="or choose one with --format (format=)",
+            )
         )
     if columns and extension in EXPORT_FORMATS:
         raise InvalidInputError(
@@ -89,7 +101,7 @@ def export_table(
             rows = _write_rows(table, made, chosen, meter, class_names)
             _publish_file(made, path)
             return Exported(path, rows, 0, 0)
-        files = _MediaFiles(table, made, columns)
+        files = MediaFiles(table, made, columns)
         row_format = chosen if chosen in EXPORT_FORMATS else "parquet"
         rows = _write_rows(table, os.path.join(made, f"rows.{row_format}"), row_format, meter, class_names, files)
         _write_classes(table, made)
@@ -103,15 +115,39 @@ def export_table(
 def _check_free(path: str, *, is_folder: bool, force: bool) -> None:
     parent = os.path.dirname(path)
     if not os.path.isdir(parent):
-        raise NotFoundError(message("exporting a table", path=path, expected=f"the folder {parent}", got="nothing there", todo="make it first"))
+        raise NotFoundError(
+            message(
+                "exporting a table",
+                path=path,
+                expected=f"the folder {parent}",
+                got="nothing there",
+                todo="make it first",
+            )
+        )
     if not os.path.lexists(path):
         return
     if is_folder != os.path.isdir(path) or os.path.islink(path):
         got = "a link" if os.path.islink(path) else "a folder" if os.path.isdir(path) else "a file"
-        raise ExistsError(message("exporting a table", path=path, expected="a folder" if is_folder else "a file", got=got, todo="choose another target"))
+        raise ExistsError(
+            message(
+                "exporting a table",
+                path=path,
+                expected="a folder" if is_folder else "a file",
+                got=got,
+                todo="choose another target",
+            )
+        )
     if not force and (not is_folder or os.listdir(path)):
         got = "a folder that is not empty" if is_folder else "a file that is there"
-        raise ExistsError(message("exporting a table", path=path, expected="a target that is free", got=got, todo="choose another one, or --force (force=True) to replace"))
+        raise ExistsError(
+            message(
+                "exporting a table",
+                path=path,
+                expected="a target that is free",
+                got=got,
+                todo="choose another one, or --force (force=True) to replace",
+            )
+        )
 
 
 @contextlib.contextmanager
@@ -121,7 +157,14 @@ def _beside(path: str, *, is_folder: bool) -> Iterator[str]:
     try:
         folder = tempfile.mkdtemp(prefix=f".{name[:40]}.partial-", dir=parent)
     except PermissionError as error:
-        raise StorePermissionError(message("exporting a table", path=path, expected=f"a folder that can be written to, {parent}", got="permission denied")) from error
+        raise StorePermissionError(
+            message(
+                "exporting a table",
+                path=path,
+                expected=f"a folder that can be written to, {parent}",
+                got="permission denied",
+            )
+        ) from error
     try:
         made = os.path.join(folder, "made")
         if is_folder:
@@ -154,7 +197,14 @@ def _publish_folder(made: str, path: str) -> None:
 # Rows
 
 
-def _write_rows(table: tableformat.Table, path: str, row_format: str, meter: Meter, class_names: bool, files: _MediaFiles | None = None) -> int:
+def _write_rows(
+    table: tableformat.Table,
+    path: str,
+    row_format: str,
+    meter: Meter,
+    class_names: bool,
+    files: MediaFiles | None = None,
+) -> int:
     names = _class_names(table) if class_names else {}
     schema = _schema(table.arrow_schema, files.columns if files else [], names)
     rows = open_rows(path, row_format, schema)
@@ -162,7 +212,9 @@ def _write_rows(table: tableformat.Table, path: str, row_format: str, meter: Met
         for batch in table.batches(batch_rows=_BATCH_ROWS if files else None):
             arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
             for name, known in names.items():
-                arrays[name] = pa.array([None if id_ is None else known.get(id_, str(id_)) for id_ in arrays[name].to_pylist()], pa.string())
+                arrays[name] = pa.array(
+                    [None if id_ is None else known.get(id_, str(id_)) for id_ in arrays[name].to_pylist()], pa.string()
+                )
             if files is not None:
                 arrays.update(files.write(batch, meter.done))
             rows.write(pa.record_batch([arrays[field.name] for field in schema], schema=schema))
@@ -171,7 +223,7 @@ def _write_rows(table: tableformat.Table, path: str, row_format: str, meter: Met
 
 
 def _schema(schema: pa.Schema, media: list[str], class_names: dict[str, Any]) -> pa.Schema:
-    """The schema of what is written. Of media there are paths; masks, which are media of their own, stay out."""
+    """The schema of what is written: paths in place of media, names in place of ids where asked for."""
     fields = []
     for field in schema:
         if field.name in media or field.name in class_names:
@@ -182,7 +234,9 @@ def _schema(schema: pa.Schema, media: list[str], class_names: dict[str, Any]) ->
 
 
 def _class_names(table: tableformat.Table) -> dict[str, dict[int, str]]:
-    found = {column: table.classes_of(column) for column in table.columns if hasattr(table.schema[column].type, "id_type")}
+    found = {
+        column: table.classes_of(column) for column in table.columns if hasattr(table.schema[column].type, "id_type")
+    }
     return {column: dict(classes.names) for column, classes in found.items() if classes is not None}
 
 
@@ -197,78 +251,3 @@ def _write_classes(table: tableformat.Table, folder: str) -> None:
         with open(os.path.join(folder, "classes.json"), "x", encoding="utf-8") as file:
             json.dump(found, file, ensure_ascii=False, indent=1)
             file.write("\n")
-
-
-# Media
-
-
-class _MediaFiles:
-    """Writes the media of a table into folders, one for each column."""
-
-    def __init__(self, table: tableformat.Table, root: str, columns: list[str]) -> None:
-        self._root = root
-        self.columns = columns
-        self.count = 0
-        self.left = 0
-        self._folders = {name: _folder_of(name) for name in columns}
-        named = next((column for column in table.schema.columns if column.name == "path" and column.type.storage() == pa.string()), None)
-        self._named = named is not None
-        self._rows = table.select(*columns).rows()
-
-    def write(self, batch: pa.RecordBatch, first: int) -> dict[str, pa.Array]:
-        """Write the media of the next rows, those of `batch`, and return their paths below the root."""
-        rows = list(islice(self._rows, batch.num_rows))
-        paths = batch.column("path").to_pylist() if self._named else [None] * len(rows)
-        told: dict[str, list[str | None]] = {name: [] for name in self.columns}
-        jobs: list[tuple[Any, str]] = []
-        for offset, (row, path) in enumerate(zip(rows, paths, strict=True)):
-            for name in self.columns:
-                told[name].append(self._plan(row[name], name, path, first + offset, jobs))
-        with ThreadPoolExecutor(_READERS, "export") as readers:  # far stores answer several at a time
-            for _ in readers.map(self._copy, jobs):
-                self.count += 1
-        return {name: pa.array(values, pa.string()) for name, values in told.items()}
-
-    def _plan(self, media: Any, column: str, path: str | None, row: int, jobs: list[tuple[Any, str]]) -> str | None:
-        if media is None:
-            return None
-        if media.reference is not None:
-            self.left += 1
-            return str(media.reference.uri)
-        name = safe_path(path or getattr(media, "name", None) or "")
-        ext = _extension(media)
-        if not name:
-            name = f"{row:08d}.{ext}"
-        elif not path_has_extension(name, ext):
-            name = f"{name}.{ext}"
-        made = create_file(self._root, self._folders[column], name, row)
-        jobs.append((media, made))
-        return made
-
-    def _copy(self, job: tuple[Any, str]) -> None:
-        media, path = job
-        with open(os.path.join(self._root, *path.split("/")), "wb") as file:
-            if (media.size or 0) <= _SMALL_BYTES:
-                file.write(media.bytes())
-            else:
-                with media.open() as source:
-                    shutil.copyfileobj(source, file, 1 << 20)
-
-
-def _folder_of(column: str) -> str:
-    plain = safe_path(column.replace("/", "_")) or "media"
-    return f"_{plain}" if plain.lower().startswith(("rows.", "classes.")) else plain
-
-
-def _extension(media: Any) -> str:
-    word = media.format
-    if not isinstance(word, str) or not word.replace(".", "").isalnum() or len(word) > 16:
-        return "bin"
-    return _EXTENSIONS.get(word, word)
-
-
-def path_has_extension(name: str, ext: str) -> bool:
-    """Whether the name of a file says already what `ext` does."""
-    last = name.rpartition(".")[2].lower() if "." in name.rpartition("/")[2] else ""
-    same = {"jpg": {"jpg", "jpeg", "jpe", "jfif"}, "tif": {"tif", "tiff"}, "html": {"html", "htm"}, "bin": {last} if last else set()}
-    return last == ext or last in same.get(ext, ()) or name.lower().endswith(f".{ext}")

@@ -13,7 +13,9 @@ __all__ = ["create_file", "safe_path"]
 
 _MAX_SEGMENT: Final = 120
 _MAX_SEGMENTS: Final = 16
-_DEVICES: Final = frozenset({"con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³")})
+_DEVICES: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{device}{number}" for device in ("com", "lpt") for number in "0123456789¹²³")}
+)
 _REFUSED: Final = re.compile(r'[<>:"|?*\\]')
 
 
@@ -60,4 +62,6 @@ def create_file(root: str, folder: str, name: str, row: int) -> str:
                 return path
         except (FileExistsError, NotADirectoryError, IsADirectoryError):
             continue
-    raise ExistsError(message("exporting a table", path=f"{root}/{folder}/{name}", expected="a free name", got="none of a thousand"))
+    raise ExistsError(
+        message("exporting a table", path=f"{root}/{folder}/{name}", expected="a free name", got="none of a thousand")
+    )

@@ -58,7 +58,14 @@ def survey(root: str) -> Survey:
                 found = classes.setdefault(one, set())
                 found.add(label)
                 if len(found) > _MAX_CLASSES:
-                    raise LimitError(message("importing a folder", path=root, expected=f"at most {_MAX_CLASSES:,} folders in it", got="more"))
+                    raise LimitError(
+                        message(
+                            "importing a folder",
+                            path=root,
+                            expected=f"at most {_MAX_CLASSES:,} folders in it",
+                            got="more",
+                        )
+                    )
     return Survey(root, media, rows, count, classes, tuple(unknown))
 
 
@@ -79,16 +86,31 @@ def iter_files(root: str) -> Iterator[str]:
 
 def _iter_folder(folder: str, prefix: str, depth: int) -> Iterator[str]:
     if depth > _MAX_DEPTH:
-        raise LimitError(message("importing a folder", path=folder, expected=f"at most {_MAX_DEPTH} levels of folders", got="more"))
+        raise LimitError(
+            message("importing a folder", path=folder, expected=f"at most {_MAX_DEPTH} levels of folders", got="more")
+        )
     try:
         with os.scandir(folder) as listing:
             entries = sorted((entry for entry in listing if not is_hidden(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
-        raise NotFoundError(message("importing a folder", path=folder, expected="a folder that can be listed", got=error.strerror or str(error))) from error
+        raise NotFoundError(
+            message(
+                "importing a folder",
+                path=folder,
+                expected="a folder that can be listed",
+                got=error.strerror or str(error),
+            )
+        ) from error
     for entry in entries:
         if not entry.name.isprintable():  # control characters, and bytes that are not UTF-8
             raise InvalidInputError(
-                message("importing a folder", path=ascii(entry.path), expected="names of printable characters in UTF-8", got=ascii(entry.name), todo="rename it")
+                message(
+                    "importing a folder",
+                    path=ascii(entry.path),
+                    expected="names of printable characters in UTF-8",
+                    got=ascii(entry.name),
+                    todo="rename it",
+                )
             )
         if entry.is_dir(follow_symlinks=False):
             yield from _iter_folder(entry.path, f"{prefix}{entry.name}/", depth + 1)

@@ -36,7 +36,7 @@ def import_files(
     on_error: OnError = "raise",
     type: str | None = None,  # noqa: A002 - the word of the format
     metadata: Mapping[str, Any] | None = None,
-    message: str = "",  # noqa: A002
+    message: str = "",
     producer: Mapping[str, Any] | None = None,
     base: str | None = None,
     progress: Progress = True,
@@ -61,31 +61,57 @@ def import_files(
     if not paths:
         raise UsageError(errors.message("importing", expected="a file or a folder", got="none"))
     if format is not None and format not in get_args(RowFormat):
-        raise InvalidInputError(errors.message("importing", expected=f"a format among {', '.join(get_args(RowFormat))}", got=repr(format)[:40]))
+        raise InvalidInputError(
+            errors.message(
+                "importing", expected=f"a format among {', '.join(get_args(RowFormat))}", got=repr(format)[:40]
+            )
+        )
     for path in paths:
         if not os.path.exists(path):
-            raise NotFoundError(errors.message("importing", path=path, expected="a file or a folder", got="nothing there"))
+            raise NotFoundError(
+                errors.message("importing", path=path, expected="a file or a folder", got="nothing there")
+            )
     keys = [key] if isinstance(key, str) else list(key) if key else None
     job = _Job(keys, format, media, labels, tuple(null_values), tuple(json_columns), on_error, progress)
     with store.draft(name, type=type, metadata=metadata, message=message, producer=producer, base=base) as draft:
-        outcomes = [job.together(draft, table, paths)] if table is not None else [job.one(draft, path) for path in paths]
+        outcomes = (
+            [job.together(draft, table, paths)] if table is not None else [job.one(draft, path) for path in paths]
+        )
         artifact = draft.commit()
     return Imported(artifact, bool(draft.created), tuple(outcomes))
 
 
-def import_folder(store: tableformat.Store, name: str, path: Path, *, table: str | None = None, **options: Any) -> Imported:
+def import_folder(
+    store: tableformat.Store, name: str, path: Path, *, table: str | None = None, **options: Any
+) -> Imported:
     """Commit a version of `name` with the folder at `path` as its one table: media, or files of rows. Options and errors are
     those of `import_files`; `NotFoundError` where `path` is no folder."""
     if not os.path.isdir(path):
-        raise NotFoundError(errors.message("importing a folder", path=os.fspath(path), expected="a folder", got="a file" if os.path.exists(path) else "nothing there"))
+        raise NotFoundError(
+            errors.message(
+                "importing a folder",
+                path=os.fspath(path),
+                expected="a folder",
+                got="a file" if os.path.exists(path) else "nothing there",
+            )
+        )
     return import_files(store, name, [path], table=table, **options)
 
 
-def import_file(store: tableformat.Store, name: str, path: Path, *, table: str | None = None, **options: Any) -> Imported:
+def import_file(
+    store: tableformat.Store, name: str, path: Path, *, table: str | None = None, **options: Any
+) -> Imported:
     """Commit a version of `name` with the file at `path`: rows as a table, anything else as it is. Options and errors are
     those of `import_files`; `NotFoundError` where `path` is no file."""
     if not os.path.isfile(path):
-        raise NotFoundError(errors.message("importing a file", path=os.fspath(path), expected="a file", got="a folder" if os.path.isdir(path) else "nothing there"))
+        raise NotFoundError(
+            errors.message(
+                "importing a file",
+                path=os.fspath(path),
+                expected="a file",
+                got="a folder" if os.path.isdir(path) else "nothing there",
+            )
+        )
     return import_files(store, name, [path], table=table, **options)
 
 
@@ -93,10 +119,23 @@ class _Job:
     """What is the same for all sources of one import."""
 
     def __init__(
-        self, key: list[str] | None, row_format: RowFormat | None, media: str | None, labels: bool, null_values: tuple[str, ...], json_columns: tuple[str, ...], on_error: OnError, progress: Progress
+        self,
+        key: list[str] | None,
+        row_format: RowFormat | None,
+        media: str | None,
+        labels: bool,
+        null_values: tuple[str, ...],
+        json_columns: tuple[str, ...],
+        on_error: OnError,
+        progress: Progress,
     ) -> None:
         self._key, self._format, self._media, self._labels = key, row_format, media, labels
-        self._null_values, self._json_columns, self._on_error, self._progress = null_values, json_columns, on_error, progress
+        self._null_values, self._json_columns, self._on_error, self._progress = (
+            null_values,
+            json_columns,
+            on_error,
+            progress,
+        )
 
     def one(self, draft: tableformat.Draft, path: str) -> Outcome:
         """Import one source under its own name."""
@@ -112,9 +151,14 @@ class _Job:
         """Import all sources as one table."""
         if len(paths) == 1 and os.path.isdir(paths[0]):
             return self._folder(draft, table, paths[0])
-        files = [file for path in paths for file in ([os.path.join(path, *one.split("/")) for one in iter_files(path)] if os.path.isdir(path) else [path])]
-        formats = {file: self._row_format(file) for file in files}
-        return self._one_format(draft, table, {file: one for file, one in formats.items() if one is not None or not os.path.isdir(file)})
+        files = [
+            file
+            for path in paths
+            for file in (
+                [os.path.join(path, *one.split("/")) for one in iter_files(path)] if os.path.isdir(path) else [path]
+            )
+        ]
+        return self._one_format(draft, table, [(file, self._row_format(file)) for file in files])
 
     def _folder(self, draft: tableformat.Draft, table: str, path: str) -> Outcome:
         found = survey(path)
@@ -127,19 +171,26 @@ class _Job:
         paths = {os.path.join(found.root, *path.split("/")): row_format_of(path) for path in iter_files(found.root)}
         chosen = {path: one for path, one in paths.items() if one is not None and self._format in (None, one)}
         if not chosen:
-            raise NotFoundError(errors.message("importing a folder", path=found.root, expected=f"files of {self._format}", got="none"))
-        outcome = self._one_format(draft, table, chosen)
+            raise NotFoundError(
+                errors.message("importing a folder", path=found.root, expected=f"files of {self._format}", got="none")
+            )
+        outcome = self._one_format(draft, table, list(chosen.items()))
         return Outcome(outcome.entry, outcome.rows, found.files - len(chosen), outcome.skipped, outcome.skipped_count)
 
-    def _one_format(self, draft: tableformat.Draft, table: str, formats: Mapping[str, RowFormat | None]) -> Outcome:
-        kinds = {one for one in formats.values() if one is not None}
-        strange = next((path for path, one in formats.items() if one is None), None)
+    def _one_format(self, draft: tableformat.Draft, table: str, formats: list[tuple[str, RowFormat | None]]) -> Outcome:
+        kinds = {one for _, one in formats if one is not None}
+        strange = next((path for path, one in formats if one is None), None)
         if strange is not None or len(kinds) != 1:
             got = ", ".join(sorted(kinds)) if strange is None else strange
             raise InvalidInputError(
-                errors.message(f"importing table {table!r}", expected="files of rows in one format (CSV, JSON lines or Parquet)", got=got, todo="choose one with --format (format=), or import them one by one")
+                errors.message(
+                    f"importing table {table!r}",
+                    expected="files of rows in one format (CSV, JSON lines or Parquet)",
+                    got=got,
+                    todo="choose one with --format (format=), or import them one by one",
+                )
             )
-        return self._rows(draft, table, list(formats), kinds.pop())
+        return self._rows(draft, table, [path for path, _ in formats], kinds.pop())
 
     def _rows(self, draft: tableformat.Draft, table: str, paths: list[str], row_format: RowFormat) -> Outcome:
         return write_rows(
@@ -150,7 +201,14 @@ class _Job:
     def _file(self, draft: tableformat.Draft, entry: str, path: str) -> Outcome:
         kind = self._media or media_kind_of(path) or "file"
         if kind not in MEDIA_CLASSES:
-            raise InvalidInputError(errors.message("importing a file", path=path, expected=f"a kind of media: {', '.join(MEDIA_CLASSES)}", got=repr(kind)[:60]))
+            raise InvalidInputError(
+                errors.message(
+                    "importing a file",
+                    path=path,
+                    expected=f"a kind of media: {', '.join(MEDIA_CLASSES)}",
+                    got=repr(kind)[:60],
+                )
+            )
         draft.add(MEDIA_CLASSES[kind](path), entry)
         return Outcome(entry, None)
 
@@ -160,6 +218,13 @@ class _Job:
 
 def _entry(name: str, path: str) -> str:
     if not name or not name.isprintable():
-        raise IllegalNameError(errors.message("naming a table for its file", path=ascii(path), expected="a name of printable characters", got=ascii(name), todo="give a name with --table (table=)"))
+        raise IllegalNameError(
+            errors.message(
+                "naming a table for its file",
+                path=ascii(path),
+                expected="a name of printable characters",
+                got=ascii(name),
+                todo="give a name with --table (table=)",
+            )
+        )
     return name
-

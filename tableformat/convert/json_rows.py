@@ -1,7 +1,8 @@
 """JSON lines as Arrow batches, block by block; blocks that Arrow's reader would not take as written, as Python rows.
 
-Arrow's reader is fast and has three habits that are not ours: it takes texts that look like times for times, large
-integers for floats, and gives up on a column that mixes types without saying in which line.
+Arrow's reader is fast and has habits that are not ours: it takes texts that look like times for times, and large integers
+for floats; it gives up on a column that mixes types without saying in which line; and lists that begin with null, before it
+has seen a value in them, come out wrong (pyarrow 26: `{"a": [null, false]}` gives two times False, in an invalid array).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,12 +22,13 @@ __all__ = ["iter_json"]
 
 _BLOCK_BYTES: Final = 8 << 20
 _MAX_LINE_BYTES: Final = 256 << 20
-_LARGE_INTEGER: Final = re.compile(rb"[0-9]{16}")
+_LARGE_INTEGER: Final = re.compile(
+    rb"(?<![0-9.eE+])[0-9]{16,}(?![0-9.eE])"
+)  # behind a point, digits are those of a float
+_NULL_FIRST: Final = re.compile(rb"\[\s*null")
 
-Rows = pa.RecordBatch | list[dict[str, Any]]
 
-
-def iter_json(path: str, *, as_rows: bool = False) -> Iterator[Rows]:
+def iter_json(path: str, *, as_rows: bool = False) -> Iterator[Any]:
     """The objects of `path`, one a line, in order: record batches, and lists of rows where those would change a value,
     or always with `as_rows`.
 
@@ -60,7 +63,14 @@ def _iter_blocks(path: str) -> Iterator[tuple[int, bytes]]:
                 number += block.count(b"\n")
                 rest = tail
     except OSError as error:
-        raise NotFoundError(message("reading JSON lines", path=path, expected="a file that can be read", got=error.strerror or str(error)[:200])) from error
+        raise NotFoundError(
+            message(
+                "reading JSON lines",
+                path=path,
+                expected="a file that can be read",
+                got=error.strerror or str(error)[:200],
+            )
+        ) from error
     if rest:
         yield number, rest
 
@@ -70,13 +80,19 @@ def _parse(block: bytes, texts: dict[str, pa.DataType]) -> pa.Table | None:
 
     `texts` are the columns of which it has become known that texts in them look like times.
     """
+    if _NULL_FIRST.search(block):
+        return None
     try:
+        block.decode("utf-8")  # Arrow's reader does not look
         table = _read(block, texts)
-        looks_like_time = {field.name: _as_text(field.type) for field in table.schema if _as_text(field.type) != field.type}
+        looks_like_time = {
+            field.name: _as_text(field.type) for field in table.schema if _as_text(field.type) != field.type
+        }
         if looks_like_time:
             names = table.schema.names
             texts.update({name: type_ for name, type_ in looks_like_time.items() if _is_text_only(type_)})
             table = _read(block, {**texts, **looks_like_time}).select(names)
+        table.validate(full=True)
     except (pa.ArrowInvalid, UnicodeDecodeError, KeyError):
         return None
     if any(_has_float(field.type) for field in table.schema) and _LARGE_INTEGER.search(block):
@@ -85,8 +101,12 @@ def _parse(block: bytes, texts: dict[str, pa.DataType]) -> pa.Table | None:
 
 
 def _read(block: bytes, texts: dict[str, pa.DataType]) -> pa.Table:
-    options = pyarrow.json.ParseOptions(explicit_schema=pa.schema(list(texts.items())) if texts else None, unexpected_field_behavior="infer")
-    return pyarrow.json.read_json(pa.BufferReader(block), pyarrow.json.ReadOptions(block_size=max(len(block), 1)), options)
+    options = pyarrow.json.ParseOptions(
+        explicit_schema=pa.schema(list(texts.items())) if texts else None, unexpected_field_behavior="infer"
+    )
+    return pyarrow.json.read_json(
+        pa.BufferReader(block), pyarrow.json.ReadOptions(block_size=max(len(block), 1)), options
+    )
 
 
 def _as_text(type_: pa.DataType) -> pa.DataType:
@@ -120,24 +140,44 @@ def _rows(path: str, number: int, block: bytes) -> list[dict[str, Any]]:
             continue
         place = f"{path} line {number + offset}"
         try:
-            row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=lambda pairs, place=place: _object(pairs, place))
+            row = json.loads(line.decode("utf-8-sig"), object_pairs_hook=partial(_object, place))
         except (ValueError, RecursionError) as error:
             if isinstance(error, InvalidInputError):
                 raise
-            todo = "a JSON array, or one object over many lines, is written as lines by: jq -c '.[]'  or  jq -c ." if number + offset == 1 else None
-            raise InvalidInputError(message("reading JSON lines", path=place, expected="one JSON object a line, in UTF-8", got=str(error)[:200], todo=todo)) from error
+            todo = (
+                "a JSON array, or one object over many lines, is written as lines by: jq -c '.[]'  or  jq -c ."
+                if number + offset == 1
+                else None
+            )
+            raise InvalidInputError(
+                message(
+                    "reading JSON lines",
+                    path=place,
+                    expected="one JSON object a line, in UTF-8",
+                    got=str(error)[:200],
+                    todo=todo,
+                )
+            ) from error
         if not isinstance(row, dict):
             raise InvalidInputError(
-                message("reading JSON lines", path=place, expected="a JSON object", got=f"a value of type {type(row).__name__}", todo="a JSON array is written as lines by: jq -c '.[]'")
+                message(
+                    "reading JSON lines",
+                    path=place,
+                    expected="a JSON object",
+                    got=f"a value of type {type(row).__name__}",
+                    todo="a JSON array is written as lines by: jq -c '.[]'",
+                )
             )
         rows.append(row)
     return rows
 
 
-def _object(pairs: list[tuple[str, Any]], place: str) -> dict[str, Any]:
+def _object(place: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInputError(message("reading JSON lines", path=place, expected="each name once in an object", got=f"{twice!r} twice"))
+        raise InvalidInputError(
+            message("reading JSON lines", path=place, expected="each name once in an object", got=f"{twice!r} twice")
+        )
     return found

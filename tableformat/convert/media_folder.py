@@ -44,17 +44,44 @@ def plan_media_folder(found: Survey, kind: str | None = None, *, labels: bool = 
     no such files.
     """
     if kind is not None and kind not in MEDIA_CLASSES:
-        raise InvalidInputError(message("importing a folder", path=found.root, expected=f"a kind of media: {', '.join(MEDIA_CLASSES)}", got=repr(kind)[:60]))
+        raise InvalidInputError(
+            message(
+                "importing a folder",
+                path=found.root,
+                expected=f"a kind of media: {', '.join(MEDIA_CLASSES)}",
+                got=repr(kind)[:60],
+            )
+        )
     if kind is None and len(found.media) > 1:
         told = ", ".join(f"{count:,} of {one}" for one, count in sorted(found.media.items()))
         common = found.media.most_common(1)[0][0]
-        raise InvalidInputError(message("importing a folder", path=found.root, expected="media of one kind", got=told, todo=f"choose one with --media (media={common!r}), or 'file' for every file"))
+        raise InvalidInputError(
+            message(
+                "importing a folder",
+                path=found.root,
+                expected="media of one kind",
+                got=told,
+                todo=f"choose one with --media (media={common!r}), or 'file' for every file",
+            )
+        )
     chosen = kind or next(iter(found.media), None)
     count = found.files if chosen == "file" else found.media[chosen or ""]
     if chosen is None or not count:
         wanted = f"files of {chosen}" if chosen else "files of media, or of rows (CSV, JSON lines, Parquet)"
-        there = f"{found.files:,} other files" + (f", such as {found.unknown[0]!r}" if found.unknown else "") if found.files else "no files"
-        raise NotFoundError(message("importing a folder", path=found.root, expected=wanted, got=there, todo="choose 'file' with --media (media='file') to take every file as it is" if found.files else None))
+        there = (
+            f"{found.files:,} other files" + (f", such as {found.unknown[0]!r}" if found.unknown else "")
+            if found.files
+            else "no files"
+        )
+        raise NotFoundError(
+            message(
+                "importing a folder",
+                path=found.root,
+                expected=wanted,
+                got=there,
+                todo="choose 'file' with --media (media='file') to take every file as it is" if found.files else None,
+            )
+        )
     names = found.classes.get(chosen, set()) if labels else set()
     return MediaFolder(found.root, chosen, count, _class_set(names), found.files - count)
 
@@ -66,7 +93,13 @@ def _class_set(names: set[str]) -> tableformat.Classes | None:
 
 
 def write_media(
-    draft: tableformat.Draft, table: str, plan: MediaFolder, *, key: list[str] | None = None, on_error: OnError = "raise", progress: Progress = True
+    draft: tableformat.Draft,
+    table: str,
+    plan: MediaFolder,
+    *,
+    key: list[str] | None = None,
+    on_error: OnError = "raise",
+    progress: Progress = True,
 ) -> Outcome:
     """Write the table `table` of `draft` with a row for each file of `plan`: `path`, `label` where there are classes, and the
     media in a column named for their kind. Rows come in the order of the walk; the key is `path` unless `key` says otherwise.
@@ -82,7 +115,10 @@ def write_media(
     schema[plan.kind] = media
     ids = {} if plan.classes is None else {name: id_ for id_, name in plan.classes.names.items()}
     skipped, rows = Skipped(on_error), 0
-    with draft.table(table, schema=schema, key=key or ["path"]) as writer, Meter(f"importing {table}", plan.files, "files", progress) as meter:
+    with (
+        draft.table(table, schema=schema, key=key or ["path"]) as writer,
+        Meter(f"importing {table}", plan.files, "files", progress) as meter,
+    ):
         for path in iter_files(plan.root):
             if plan.kind != "file" and media_kind_of(path) != plan.kind:
                 continue

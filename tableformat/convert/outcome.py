@@ -54,7 +54,9 @@ class Skipped:
 
     def __post_init__(self) -> None:
         if self.on_error not in ("raise", "skip"):
-            raise InvalidInputError(message("importing", expected="on_error 'raise' or 'skip'", got=repr(self.on_error)[:40]))
+            raise InvalidInputError(
+                message("importing", expected="on_error 'raise' or 'skip'", got=repr(self.on_error)[:40])
+            )
 
     def note(self, place: str, error: InvalidInputError) -> None:
         """`error` is about the file or row at `place`: raise it, or go on."""

@@ -46,10 +46,22 @@ def write_rows(
         schema = tableformat.read_table(paths[0]).arrow_schema
     if json_columns:
         if row_format != "jsonl":
-            raise InvalidInputError(message(f"importing table {table!r}", expected="JSON lines, where columns are to be kept as JSON", got=row_format))
+            raise InvalidInputError(
+                message(
+                    f"importing table {table!r}",
+                    expected="JSON lines, where columns are to be kept as JSON",
+                    got=row_format,
+                )
+            )
         schema = pa.schema([pa.field(name, pa.json_(pa.string())) for name in json_columns])
-    settings: dict[str, Any] = {"on_error": "raise" if on_error == "raise" else "skip", "new_columns": row_format == "jsonl" or len(paths) > 1}
-    with draft.table(table, schema=schema, key=key, **settings) as writer, Meter(f"importing {table}", None, "rows", progress) as meter:
+    settings: dict[str, Any] = {
+        "on_error": "raise" if on_error == "raise" else "skip",
+        "new_columns": row_format == "jsonl" or len(paths) > 1,
+    }
+    with (
+        draft.table(table, schema=schema, key=key, **settings) as writer,
+        Meter(f"importing {table}", None, "rows", progress) as meter,
+    ):
         for path in paths:
             try:
                 for batch in _batches(path, row_format, schema, options):
@@ -58,7 +70,10 @@ def write_rows(
                     meter.step(writer.rows_written - before)
             except InvalidInputError as error:
                 raise _with_file(error, path, table) from error
-        rejected = [(f"row {row}" + (f", column {column!r}" if column else ""), reason) for row, column, reason in writer.rejected]
+        rejected = [
+            (f"row {row}" + (f", column {column!r}" if column else ""), reason)
+            for row, column, reason in writer.rejected
+        ]
         rows = writer.rows_written
     for place, reason in rejected:
         _note(skipped, f"{place}: {reason}")
@@ -86,7 +101,9 @@ def _parquet(path: str) -> Iterator[pa.RecordBatch]:
     except (pa.ArrowException, OSError) as error:
         if isinstance(error, TableformatError):
             raise
-        raise FormatError(message("reading a Parquet file", path=path, expected="a Parquet file", got=str(error)[:200])) from error
+        raise FormatError(
+            message("reading a Parquet file", path=path, expected="a Parquet file", got=str(error)[:200])
+        ) from error
 
 
 def _with_file(error: InvalidInputError, path: str, table: str) -> InvalidInputError:

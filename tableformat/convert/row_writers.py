@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any, Final, Literal, Protocol
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.parquet as pq
 
@@ -46,7 +47,14 @@ def open_rows(path: str, row_format: str, schema: pa.Schema) -> RowWriter:
         return _CsvRows(path, schema)
     if row_format == "jsonl":
         return _JsonRows(path, schema)
-    raise InvalidInputError(message("exporting a table", path=path, expected=f"a format among {', '.join(EXPORT_FORMATS)}", got=repr(row_format)[:40]))
+    raise InvalidInputError(
+        message(
+            "exporting a table",
+            path=path,
+            expected=f"a format among {', '.join(EXPORT_FORMATS)}",
+            got=repr(row_format)[:40],
+        )
+    )
 
 
 _GROUP_ROWS: Final = 65_536
@@ -78,16 +86,24 @@ class _ParquetRows:
 class _CsvRows:
     def __init__(self, path: str, schema: pa.Schema) -> None:
         self._plain = [_is_plain(field.type) for field in schema]
-        fields = [field if plain else pa.field(field.name, pa.string()) for field, plain in zip(schema, self._plain, strict=True)]
+        fields = [
+            field if plain else pa.field(field.name, pa.string())
+            for field, plain in zip(schema, self._plain, strict=True)
+        ]
         self._schema = pa.schema(fields).remove_metadata()
         self._writer = pyarrow.csv.CSVWriter(path, self._schema)
 
     def write(self, batch: pa.RecordBatch) -> None:
-        arrays = [column if plain else _in_words(column) for column, plain in zip(batch.columns, self._plain, strict=True)]
+        arrays = [
+            column if plain else _in_words(column) for column, plain in zip(batch.columns, self._plain, strict=True)
+        ]
         self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
 
     def close(self) -> None:
         self._writer.close()
+
+
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 
 
 class _JsonRows:
@@ -96,8 +112,7 @@ class _JsonRows:
         self._json = {field.name for field in schema if is_json(field.type)}
 
     def write(self, batch: pa.RecordBatch) -> None:
-        for row in rows_of(batch, self._json):
-            self._file.write(json.dumps(row, ensure_ascii=False, separators=(", ", ": "), allow_nan=False) + "\n")
+        self._file.writelines(_encode(row) + "\n" for row in rows_of(batch, self._json))
 
     def close(self) -> None:
         self._file.close()
@@ -105,12 +120,21 @@ class _JsonRows:
 
 def rows_of(batch: pa.RecordBatch, json_columns: set[str]) -> Iterator[dict[str, Any]]:
     """The rows as JSON holds them; columns of JSON are decoded."""
-    columns = []
+    columns: list[list[Any]] = []
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        values = [json_value(value) for value in column.to_pylist()]
-        columns.append([None if value is None else json.loads(value) for value in values] if name in json_columns else values)
-    for values in zip(*columns, strict=True):
-        yield dict(zip(batch.schema.names, values, strict=True))
+        values = _values(column)
+        if name in json_columns:
+            values = [None if value is None else json.loads(value) for value in values]
+        elif not _is_json_already(column.type):
+            values = [json_value(value) for value in values]
+        columns.append(values)
+    for row in zip(*columns, strict=True):
+        yield dict(zip(batch.schema.names, row, strict=True))
+
+
+def _is_json_already(type_: pa.DataType) -> bool:
+    t = pa.types
+    return bool(t.is_integer(type_) or t.is_string(type_) or t.is_boolean(type_) or t.is_timestamp(type_))
 
 
 def is_json(type_: pa.DataType) -> bool:
@@ -121,20 +145,44 @@ def is_json(type_: pa.DataType) -> bool:
 def _is_plain(type_: pa.DataType) -> bool:
     """Whether Arrow's CSV writer takes the type and a reader gets the value back."""
     t = pa.types
-    numbers = t.is_integer(type_) or t.is_float32(type_) or t.is_float64(type_) or t.is_boolean(type_) or t.is_decimal(type_)
+    numbers = (
+        t.is_integer(type_) or t.is_float32(type_) or t.is_float64(type_) or t.is_boolean(type_) or t.is_decimal(type_)
+    )
     return bool(numbers or t.is_string(type_) or t.is_date(type_) or t.is_null(type_))
 
 
 def _in_words(column: pa.Array) -> pa.Array:
     if is_json(column.type):
-        return column.cast(pa.string()) if column.type.storage_type == pa.string() else pa.array(column.to_pylist(), pa.string())
-    return pa.array([_word(json_value(value)) for value in column.to_pylist()], pa.string())
+        return (
+            column.cast(pa.string())
+            if column.type.storage_type == pa.string()
+            else pa.array(column.to_pylist(), pa.string())
+        )
+    return pa.array([_word(json_value(value)) for value in _values(column)], pa.string())
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values as Python has them; times as text, since Python has no nanoseconds."""
+    if pa.types.is_timestamp(column.type):
+        text = column.cast(pa.string())
+        return pa.compute.replace_substring(text, " ", "T").to_pylist()  # type: ignore[no-any-return]
+    try:
+        return column.to_pylist(maps_as_pydicts="lossy")  # type: ignore[no-any-return]
+    except ValueError as error:  # a time of nanoseconds, or beyond Python's years
+        raise InvalidInputError(
+            message(
+                "exporting a table",
+                expected="values that Python has",
+                got=str(error)[:200],
+                todo="export it as Parquet",
+            )
+        ) from error
 
 
 def _word(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return _encode(value)
 
 
 def json_value(value: Any) -> Any:

@@ -146,7 +146,12 @@ def decode_leaf(data: bytes, leaf: LeafDescriptor, path: str) -> list[JsonObject
         decoded = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
         if file.metadata.num_rows != leaf.count or leaf.count > _MAX_ITEMS or decoded > _MAX_DECODED:
             raise FormatError(message(doing, path=path, expected=f"{leaf.count} items", got=file.metadata.num_rows))
-        texts = file.read(columns=["item"]).column(0).to_pylist()
-    except (pa.ArrowException, OSError, KeyError) as error:
+        columns = file.read(columns=["item"]).columns
+        texts = columns[0].to_pylist() if columns and pa.types.is_string(columns[0].type) else [None]
+    except (pa.ArrowException, OSError, KeyError, UnicodeError) as error:
         raise FormatError(message(doing, path=path, got=str(error)[:300])) from error
+    if None in texts or len(texts) != leaf.count:
+        raise FormatError(
+            message(doing, path=path, expected=f"{leaf.count} items as text", got="other columns or values")
+        )
     return [decode_document(text.encode("utf-8"), path) for text in texts]

@@ -10,6 +10,7 @@ A sync that failed is never repeated: the kernel may have dropped the pages, and
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -26,6 +27,7 @@ from tableformat.storage.ranges import Range
 __all__ = ["LocalBackend"]
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
+_SESSIONS = "sessions/"
 _MAX_HELD = 64
 """Handles that one call of `read_ranges` keeps beside the cache, so that a call over many files stays bounded."""
 
@@ -225,6 +227,12 @@ class LocalBackend(Backend):
             return
         except OSError as error:
             raise fault(error, "deleting", self._full(path)) from error
+        folder = os.path.dirname(path)
+        if path.startswith(_SESSIONS) and folder + "/" != _SESSIONS:
+            # A session's folder belongs to one writer, who leaves it here; no other folder is ever removed, since another
+            # writer may be about to use it.
+            with contextlib.suppress(OSError):
+                os.rmdir(self._full(folder))
 
     def probe(self) -> None:
         """Nothing to prove: `link` refuses by itself."""

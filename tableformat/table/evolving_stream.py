@@ -64,8 +64,8 @@ class EvolvingStream:
                 self._verdict = wide, None
             except SchemaError as error:
                 self._verdict = wide, error
-        if (error := self._verdict[1]) is not None:
-            raise error
+        if (fault := self._verdict[1]) is not None:
+            raise fault
 
     def _try_cast(self, wide: Schema) -> None:
         stream, waiting = self._stream, []

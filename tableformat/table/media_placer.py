@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tableformat.digest import hex_of
-from tableformat.errors import InvalidInputError, MediaError
+from tableformat.errors import InvalidInputError, MediaError, message
 from tableformat.format.cells import CellRewriter, fields_of
 from tableformat.format.frame import FRAME_EXT, encode_frame
 from tableformat.format.media import (
@@ -33,6 +33,7 @@ from tableformat.format.media import (
     Prepared,
     Video,
 )
+from tableformat.format.media.base import CHECKS
 from tableformat.format.media.cells import build_cells, checksums
 from tableformat.format.media.headers import check_headers
 from tableformat.format.media.kinds import COMMON_FIELDS, FILE_TYPE, OUTER_FIELDS, cell_type
@@ -78,9 +79,11 @@ class MediaPlacer:
         self._root = root
         self._classes: dict[str, Classes] = {} if classes is None else classes
         self._open_url = open_url
+        if check not in CHECKS:
+            raise InvalidInputError(message("opening a table", expected="check " + " | ".join(CHECKS), got=repr(check)[:40]))
         self._check: Check = check
         self._inline_bytes = inline_bytes
-        self._prepared: dict[int, list[tuple[Media, Prepared]]] = {}  # holds the media: an id is one object's while it lives
+        self._prepared: dict[int, tuple[Media, Prepared]] = {}  # holds the media: an id is one object's while it lives
         self._pending: list[Placed] = []
         self._slots: set[int] = set()
         self._uris: set[str] = set()
@@ -90,23 +93,17 @@ class MediaPlacer:
     def prepare(self, media: Media) -> int:
         """Read and check media in the call that was given them; returns how many bytes they hold in memory."""
         prepared = media.prepare(self._open_url, self._check)
-        self._prepared.setdefault(id(media), []).append((media, prepared))
+        self._prepared[id(media)] = (media, prepared)
         return 0 if prepared.data is None else len(prepared.data)
 
-    def forget(self, values: Iterable[Any]) -> None:
-        """Drop what was prepared last of these media: their row is not taken. Values of other kinds are passed over."""
-        for value in values:
-            if isinstance(value, Media) and id(value) in self._prepared:
-                self._next_prepared(value, -1)
+    def holds(self, media: Media) -> bool:
+        """Whether this object was prepared and not placed yet: prepare a copy then, as it may have other bytes by now."""
+        return id(media) in self._prepared
 
-    def _next_prepared(self, media: Media, which: int = 0) -> Prepared | None:
-        waiting = self._prepared.get(id(media))
-        if waiting is None:
-            return None
-        prepared = waiting.pop(which)[1]
-        if not waiting:
-            del self._prepared[id(media)]
-        return prepared
+    def forget(self, values: Iterable[Any]) -> None:
+        """Drop what was prepared of these media: their row is not taken. Values of other kinds are passed over."""
+        for value in values:
+            self._prepared.pop(id(value), None)
 
     # What `Placer` asks
 
@@ -116,9 +113,8 @@ class MediaPlacer:
         for index, value in enumerate(values):
             item = None
             if value is not None:
-                item = self._next_prepared(value)
-                if item is None:
-                    item = self._read(kind, value, where, index)
+                held = self._prepared.pop(id(value), None)
+                item = self._read(kind, value, where, index) if held is None else held[1]
             prepared.append(item)
         return self._cells(kind, prepared)
 

@@ -102,6 +102,7 @@ class PartStream:
         self._encode, self._store, self._sync = (Lane(name, self._failure) for name in ("encode", "store", "sync"))
         self._chains = [ColumnChain(field.type) for field in self._arrow]
         self._waiting: list[pa.Table] = []  # rows before the layout is settled
+        self._waiting_bytes = 0
         self._group: list[pa.Table] = []
         self._group_rows = self._group_bytes = 0
         self._part: _OpenPart | None = None
@@ -125,15 +126,16 @@ class PartStream:
             self._take(table)
             return
         self._waiting.append(table)
-        rows = sum(piece.num_rows for piece in self._waiting)
-        if rows >= _SAMPLE_ROWS or sum(map(_table_bytes, self._waiting)) >= _SAMPLE_BYTES:
+        self._waiting_bytes += _table_bytes(table)
+        if self.rows >= _SAMPLE_ROWS or self._waiting_bytes >= _SAMPLE_BYTES:
             self._settle()
 
     def take_back(self) -> list[pa.Table] | None:
         """The rows so far, if none of them went into a row group yet; the stream is then as good as new."""
         if self._filled or self._layout is not None:
             return None
-        waiting, self._waiting, self.rows = self._waiting, [], 0
+        waiting, self._waiting = self._waiting, []
+        self.rows = self._waiting_bytes = 0
         return waiting
 
     def _settle(self) -> Layout:

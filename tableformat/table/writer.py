@@ -6,17 +6,19 @@ handed on. A batch whose media lie in a pack that has no name yet waits until it
 
 from __future__ import annotations
 
+import copy
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 import pyarrow as pa
 
-from tableformat.errors import InvalidInputError, KeyValueError, SchemaError, UsageError, message
+from tableformat.errors import InvalidInputError, KeyValueError, MediaError, SchemaError, UsageError, message
 from tableformat.format.keys import check_key_type
 from tableformat.format.media import Media
 from tableformat.format.part import Layout
@@ -209,15 +211,19 @@ class TableWriter:
                 value = columns[name]
                 if not isinstance(value, Media):
                     value = columns[name] = self._media[name](value)
+                elif self._placer.holds(value):
+                    value = columns[name] = copy.copy(value)
                 size += self._placer.prepare(value)
                 done.append(value)
-        except BaseException:
+        except BaseException as error:
             self._placer.forget(done)
+            if isinstance(error, MediaError):
+                raise MediaError(f"{error} · row {self.rows_written}, column {name!r}") from error
             raise
         self._rows_bytes += size
 
     def _append_new_shape(self, columns: dict[str, Any]) -> None:
-        """A row of names and types that were not seen before: settle the rows before it, then see whether it fits."""
+        """A row of names and types that were not seen before: see whether it fits, if need be with the rows before it."""
         self._check()
         if not columns or not all(isinstance(name, str) for name in columns):
             raise SchemaError(
@@ -228,7 +234,6 @@ class TableWriter:
                 )
             )
         shape = (*columns, *map(type, columns.values()))
-        self._flush()
         row = dict(columns)
         media = tuple(
             name
@@ -237,16 +242,53 @@ class TableWriter:
         )
         try:
             self._prepare(row, media)
-            if (error := self._try([row])) is not None:
-                self._placer.forget(row.values())
-                raise error
         except InvalidInputError as error:
             self._reject(columns, error)
             return
-        self._take_rows([row])
-        self._rows_bytes = 0
+        if self._taken and self._fits_as_it_is(row):
+            self._rows.append(row)
+        elif not self._take_alone(row, columns):
+            return
         if len(self._shapes) < _MAX_SHAPES:
             self._shapes[shape] = tuple(name for name in row if name in self._media and row[name] is not None)
+        if len(self._rows) >= self._batch_rows or self._rows_bytes >= _BATCH_BYTES:
+            self._flush()
+
+    def _fits_as_it_is(self, row: dict[str, Any]) -> bool:
+        """Whether the row fits the schema of the rows taken, so that it can wait with those in memory."""
+        columns = {name: [value] for name, value in row.items()}
+        try:
+            observed = self._inference.observe(columns, self._taken)
+            if observed.evolution.changes:
+                return False
+            schema = self._inference.schema
+            if any(column.name not in row and not column.nullable and column.annotates is None for column in schema.columns):
+                return False
+            given = [column for column in schema.columns if column.name in row or (column.annotates and column.annotates[0] in row)]
+            some = Schema(tuple(given))
+            self._check_keys(some, build_columns(some, columns, self._dry, self._taken, observed.ready))
+        except InvalidInputError:
+            return False
+        return True
+
+    def _take_alone(self, row: dict[str, Any], given: Mapping[str, Any]) -> bool:
+        """Settle the rows in memory, then this one as a batch of its own; False where it was left out."""
+        try:
+            self._flush()
+        except BaseException:
+            self._placer.forget(row.values())
+            raise
+        try:
+            if (error := self._try([row])) is not None:
+                raise error
+            self._take_rows([row])
+        except InvalidInputError as error:
+            self._check()
+            self._placer.forget(row.values())
+            self._reject(given, error)
+            return False
+        self._rows_bytes = 0
+        return True
 
     def _reject(self, columns: Mapping[str, Any], error: InvalidInputError) -> None:
         """A row that cannot be taken as it is: raise, leave it out, or store it with a null."""
@@ -323,8 +365,9 @@ class TableWriter:
         return False
 
     def _take_arrow(self, batch: pa.RecordBatch) -> None:
-        evolution = self._evolve(batch.schema)
-        arrays = adopt_columns(evolution.schema, batch, self._placer, self._taken, self._options.uris)
+        with self._placing():
+            evolution = self._evolve(batch.schema)
+            arrays = adopt_columns(evolution.schema, batch, self._placer, self._taken, self._options.uris)
         self._accept(Observed(evolution), arrays, batch.num_rows)
 
     def _evolve(self, given: pa.Schema) -> Evolution:
@@ -354,9 +397,21 @@ class TableWriter:
 
     def _take_rows(self, rows: list[dict[str, Any]]) -> None:
         columns = _columns_of(rows)
-        observed = self._inference.observe(columns, self._taken)
-        arrays = build_columns(observed.schema, columns, self._placer, self._taken, observed.ready)
+        with self._placing():
+            observed = self._inference.observe(columns, self._taken)
+            arrays = build_columns(observed.schema, columns, self._placer, self._taken, observed.ready)
         self._accept(observed, arrays, len(rows))
+
+    @contextmanager
+    def _placing(self) -> Iterator[None]:
+        """Inside, rows may not fit; any other error fails the writer for good."""
+        try:
+            yield
+        except InvalidInputError:
+            raise
+        except BaseException:
+            self._fail()
+            raise
 
     def _salvage(self, rows: list[dict[str, Any]], error: InvalidInputError) -> None:
         """Take the rows of a batch that failed but for those that do not fit.
