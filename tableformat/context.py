@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from tableformat.errors import ExistsError, IllegalNameError, NotAStoreError, NotFoundError, message
-from tableformat.format.manifest import KNOWN_FEATURES
+from tableformat.format.documents import check_requires
 from tableformat.storage.aliases import Aliases
 from tableformat.storage.backend import open_backend, open_url
 from tableformat.storage.blob_reader import BlobReader
-from tableformat.storage.documents import check_requires
 from tableformat.storage.interface import Backend
 from tableformat.storage.marker import Marker, create_marker, read_marker
 from tableformat.storage.names import Selector, decode_name
@@ -73,7 +72,7 @@ class StoreContext:
                 )
             )
         if marker is not None:
-            check_requires(marker.requires, KNOWN_FEATURES, writing=False, path=f"{backend.root}/tableformat.json")
+            check_requires(marker.requires, writing=False, path=f"{backend.root}/tableformat.json")
         return cls(backend, marker, tuple(allow), options)
 
     def ensure(self) -> Marker:
@@ -83,7 +82,7 @@ class StoreContext:
         if marker is None:
             marker = create_marker(self.backend)
             object.__setattr__(self, "marker", marker)  # the one change of an opened store: that it exists now
-        check_requires(marker.requires, KNOWN_FEATURES, writing=True, path=f"{self.root}/tableformat.json")
+        check_requires(marker.requires, writing=True, path=f"{self.root}/tableformat.json")
         return marker
 
     @property

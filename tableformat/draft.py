@@ -20,13 +20,21 @@ from tableformat.artifact import Artifact, manifest_of
 from tableformat.context import StoreContext
 from tableformat.document import JsonObject, decode_document
 from tableformat.entries import content_of_item, item_of
-from tableformat.errors import CommitStateUnknownError, ExistsError, IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
+from tableformat.errors import (
+    CommitStateUnknownError,
+    ExistsError,
+    IllegalNameError,
+    InvalidInputError,
+    NotFoundError,
+    UsageError,
+    message,
+)
+from tableformat.format.documents import utc_text
 from tableformat.format.manifest import Manifest, content_of
 from tableformat.format.types.nearest import nearest
 from tableformat.log import logger
 from tableformat.rebase import merge_entries, merge_value
 from tableformat.staging import Dedup, Staging
-from tableformat.storage.documents import utc_text
 from tableformat.storage.manifests import iter_series, write_root, write_series
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
 from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile

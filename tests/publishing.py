@@ -9,7 +9,7 @@ from tableformat.document import decode_document
 from tableformat.entries import content_of_item
 from tableformat.format.manifest import Manifest, content_of
 from tableformat.format.series import Series
-from tableformat.storage.documents import Requires
+from tableformat.format.documents import Requires
 from tableformat.storage.manifests import write_root
 from tableformat.storage.versions import VersionFile
 

@@ -159,4 +159,17 @@ def plain(value: Any) -> Any:
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
-    return value if isinstance(value, str | int | bool | None) else repr(value)
+    return plain_scalar(value)
+
+
+def plain_scalar(value: Any) -> Any:
+    """A scalar as JSON has it: what JSON has not as text."""
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, datetime.timedelta):
+        return f"{value // datetime.timedelta(microseconds=1)} us"
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)

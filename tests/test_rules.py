@@ -15,10 +15,11 @@ import tableformat
 from tableformat.context import StoreContext
 from tableformat.document import encode_document
 from tableformat.errors import ExistsError, KeyValueError, UnsupportedError
-from tableformat.format.manifest import Manifest, Requires
+from tableformat.format.documents import Requires
+from tableformat.format.documents import Requires as VersionRequires
+from tableformat.format.manifest import Manifest
 from tableformat.format.series import Series
 from tableformat.storage.backend import open_backend
-from tableformat.storage.documents import Requires as VersionRequires
 from tableformat.storage.manifests import write_root
 from tableformat.storage.versions import VersionFile
 from tableformat.store import Store

@@ -14,78 +14,22 @@ from typing import Any, Final
 from tableformat.digest import check_digest, digest_of, hex_of, is_digest, tree_digest
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import FormatError, UnsupportedError, message
+from tableformat.format.documents import NOTHING, Fields, Requires, check_requires
 from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
 from tableformat.format.series import Series
 
 __all__ = [
-    "FORMAT",
-    "KNOWN_FEATURES",
     "RESERVED_KINDS",
     "Manifest",
     "Part",
     "PartFile",
-    "Requires",
     "TableEntry",
-    "check_requires",
     "hex_part",
 ]
 
-FORMAT: Final = 1
-"""The version of the format that this library writes, and the newest that it reads."""
-KNOWN_FEATURES: Final[frozenset[str]] = frozenset()
-"""Features beyond version 1 that this library reads and writes. `deletions`, `column-files` and others are reserved."""
 RESERVED_KINDS: Final = frozenset({"view", "query", "selection"})
 """Kinds of entry that will come; nothing may use these words meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Requires:
-    """Features that a reader, or a writer, must know to open a document."""
-
-    read: tuple[str, ...] = ()
-    write: tuple[str, ...] = ()
-
-    def to_json(self) -> JsonObject:
-        return {"read": sorted(self.read), "write": sorted(self.write)}
-
-    @classmethod
-    def from_json(cls, value: object, path: str) -> Requires:
-        lists = [value.get(name, []) for name in ("read", "write")] if isinstance(value, dict) else [None]
-        if not all(isinstance(names, list) and all(isinstance(name, str) for name in names) for names in lists):
-            raise FormatError(
-                message("reading required features", path=path, expected="lists of names", got=repr(value)[:100])
-            )
-        return cls(*(tuple(names) for names in lists))
-
-
-def check_requires(format_: object, requires: Requires, path: str, *, writing: bool = False) -> None:
-    """Raise `UnsupportedError` by name where a document needs a newer format, or a feature that is not known here."""
-    todo = "upgrade tableformat"
-    if not isinstance(format_, int) or isinstance(format_, bool) or format_ < 1:
-        raise FormatError(message("reading a document", path=path, expected="a format version", got=repr(format_)[:60]))
-    if format_ > FORMAT:
-        raise UnsupportedError(
-            message(
-                "reading a document",
-                path=path,
-                expected=f"format {FORMAT} or older",
-                got=f"format {format_}",
-                todo=todo,
-            )
-        )
-    wanted = set(requires.read) | (set(requires.write) if writing else set())
-    if missing := sorted(wanted - KNOWN_FEATURES):
-        verb = "writing after" if writing else "reading"
-        raise UnsupportedError(
-            message(
-                f"{verb} a document",
-                path=path,
-                expected="known features",
-                got=f"required {', '.join(missing)}",
-                todo=todo,
-            )
-        )
 
 
 def hex_part(digest: str) -> str:
@@ -230,7 +174,7 @@ class TableEntry:
     """Packs and single blobs that its cells point at."""
     plain: bool = True
     """Whether any engine may read the list of its parts as it is."""
-    requires: Requires = Requires()
+    requires: Requires = NOTHING
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Fields of later versions, carried."""
 
@@ -276,8 +220,8 @@ class TableEntry:
     @classmethod
     def from_json(cls, value: JsonObject, path: str) -> TableEntry:
         """Read the entry; unknown required features are refused by name, unknown fields kept."""
-        requires = Requires.from_json(value.get("requires", {}), path)
-        check_requires(FORMAT, requires, path)
+        requires = Fields({"format": 1, "requires": value.get("requires")}, path, None).requires()
+        check_requires(requires, writing=False, path=path)
         try:
             entry = cls(
                 rows=_size(value["rows"]),
@@ -328,7 +272,7 @@ class Manifest:
     """The content digest of the version."""
     entries: Series
     """What it holds; each item has `name`, `kind`, and `key`, which is the name."""
-    requires: Requires = Requires()
+    requires: Requires = NOTHING
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -338,7 +282,7 @@ class Manifest:
                 **self.extra,
                 "content": self.content,
                 "entries": self.entries.to_json(),
-                "format": FORMAT,
+                "format": 1,
                 "kind": "manifest",
                 "metadata": self.metadata,
                 "requires": self.requires.to_json(),
@@ -354,21 +298,16 @@ class Manifest:
     @classmethod
     def from_json(cls, value: JsonObject, path: str) -> Manifest:
         """Read a root that is already parsed, as version files hold it inline."""
-        doing = "reading a manifest"
-        if value.get("kind") != "manifest":
-            raise FormatError(message(doing, path=path, expected="kind manifest", got=repr(value.get("kind"))[:60]))
-        requires = Requires.from_json(value.get("requires"), path)
-        check_requires(value.get("format"), requires, path)
-        if not isinstance(value.get("type"), str) or not isinstance(value.get("metadata"), str):
-            raise FormatError(message(doing, path=path, expected="texts as type and metadata"))
-        known = {"content", "entries", "format", "kind", "metadata", "requires", "type"}
+        fields = Fields(value, path, "manifest")
+        requires = fields.requires()
+        check_requires(requires, writing=False, path=path)
         return cls(
-            value["type"],
-            value["metadata"],
-            check_digest(value.get("content"), doing),
-            Series.from_json(value.get("entries"), path),
+            fields.text("type"),
+            fields.text("metadata"),
+            fields.digest("content"),
+            Series.from_json(fields.take("entries"), path),
             requires,
-            {name: item for name, item in value.items() if name not in known},
+            fields.rest(),
         )
 
     def with_entries(self, entries: Series) -> Manifest:

@@ -16,7 +16,7 @@ from typing import Final
 from tableformat.digest import Bytes
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import ConflictError, IllegalNameError, message
-from tableformat.storage.documents import Fields, utc_text
+from tableformat.format.documents import Fields, utc_text
 from tableformat.storage.interface import Backend
 from tableformat.storage.names import decode_name, encode_name
 from tableformat.storage.series import Series, new_commit_id

@@ -12,7 +12,7 @@ from typing import Final
 from tableformat.digest import Bytes
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import FormatError, LimitError, NotAStoreError, UnsupportedError, message
-from tableformat.storage.documents import NOTHING, Fields, Requires
+from tableformat.format.documents import NOTHING, Fields, Requires
 from tableformat.storage.interface import Backend
 from tableformat.storage.series import new_commit_id
 

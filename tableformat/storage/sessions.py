@@ -14,7 +14,7 @@ from typing import Final
 
 from tableformat.document import encode_document
 from tableformat.errors import TableformatError, UnsupportedError, UsageError, message
-from tableformat.storage.documents import utc_text
+from tableformat.format.documents import utc_text
 from tableformat.storage.interface import Backend
 
 __all__ = ["DEADLINE_S", "WriterSession"]

@@ -9,9 +9,8 @@ from __future__ import annotations
 from tableformat.digest import is_digest
 from tableformat.document import JsonObject, decode_document
 from tableformat.errors import CorruptError, FormatError, NotFoundError
-from tableformat.format.manifest import KNOWN_FEATURES
+from tableformat.format.documents import check_requires
 from tableformat.storage.aliases import AliasMove
-from tableformat.storage.documents import check_requires
 from tableformat.storage.interface import Backend
 from tableformat.storage.marker import MARKER_PATH, Marker
 from tableformat.storage.names import encode_name
@@ -38,7 +37,7 @@ class DocumentVerifier:
         with self._findings.guard(MARKER_PATH):
             data = self._read(MARKER_PATH, _MAX_SMALL)
             marker = Marker.from_bytes(data, MARKER_PATH)
-            check_requires(marker.requires, KNOWN_FEATURES, writing=False, path=MARKER_PATH)
+            check_requires(marker.requires, writing=False, path=MARKER_PATH)
             decode_document(data, MARKER_PATH, canonical=True)
 
     def check_version(self, slot: int) -> VersionFile | str | None:
@@ -54,7 +53,7 @@ class DocumentVerifier:
             found = decode_slot(data, path, slot)
             if isinstance(found, Tombstone):
                 raise NotFoundError(f"the version was deleted on {found.time}")
-            check_requires(found.requires, KNOWN_FEATURES, writing=False, path=path)
+            check_requires(found.requires, writing=False, path=path)
             version = found
         if version is not None and slot:
             self._check_predecessor(version, path)

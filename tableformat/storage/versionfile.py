@@ -13,7 +13,7 @@ from typing import Any, Final
 from tableformat.digest import Bytes, digest_of
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import CorruptError, FormatError, message
-from tableformat.storage.documents import NOTHING, Fields, Requires, check_counts
+from tableformat.format.documents import NOTHING, Fields, Requires, check_counts
 
 __all__ = ["MAX_INLINE_BYTES", "MAX_VERSION_BYTES", "Input", "Slot", "Tombstone", "VersionFile", "decode_slot"]
 

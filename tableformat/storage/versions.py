@@ -26,7 +26,7 @@ from tableformat.errors import (
     TableformatError,
     message,
 )
-from tableformat.storage.documents import check_requires, utc_text
+from tableformat.format.documents import FEATURES, check_requires, utc_text
 from tableformat.storage.interface import Backend
 from tableformat.storage.names import encode_name
 from tableformat.storage.series import MAX_NUMBER, Series, new_commit_id
@@ -41,7 +41,6 @@ from tableformat.storage.versionfile import (
 )
 
 __all__ = [
-    "FEATURES",
     "MAX_INLINE_BYTES",
     "Input",
     "Outcome",
@@ -53,8 +52,6 @@ __all__ = [
     "decode_slot",
 ]
 
-FEATURES: Final[frozenset[str]] = frozenset()
-"""The required features that this library knows. Format 1 has none yet."""
 Rebase = Callable[[VersionFile, Slot | None], VersionFile | None]
 """Given the body as first drafted and what stands in the slot before (None: nothing), the body to commit there; None if
 there is nothing new to commit. Raises `ConflictError` where both changed the same."""

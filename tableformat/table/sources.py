@@ -30,13 +30,13 @@ def iter_source(data: Any, table: str, *, index: bool = False) -> Iterator[pa.Re
     elif isinstance(data, pa.RecordBatch):
         yield data
     elif isinstance(data, pa.Table):
-        yield from data.to_batches(max_chunksize=_CHUNK_ROWS) or [pa.RecordBatch.from_pylist([], data.schema)]
+        yield from data.to_batches(max_chunksize=_CHUNK_ROWS) or [_no_rows(data.schema)]
     elif isinstance(data, pa.RecordBatchReader):
-        yield from data
+        yield from _read(data)
     elif _is_pandas(data):
         yield from iter_source(columns_of_frame(data, index=index), table)
     elif hasattr(data, "__arrow_c_stream__"):
-        yield from pa.RecordBatchReader.from_stream(data)
+        yield from _read(pa.RecordBatchReader.from_stream(data))
     elif hasattr(data, "__arrow_c_array__"):
         yield pa.record_batch(data)
     elif isinstance(data, Mapping):
@@ -57,6 +57,19 @@ def is_rows(data: Any) -> bool:
     return hasattr(data, "__arrow_c_stream__") or (
         isinstance(data, list) and bool(data) and all(isinstance(row, Mapping) for row in data)
     )
+
+
+def _read(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+    """The batches of a stream; one without rows where there are none, for its schema."""
+    batch = None
+    for batch in reader:
+        yield batch
+    if batch is None:
+        yield _no_rows(reader.schema)
+
+
+def _no_rows(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(0, field.type) for field in schema], schema=schema)
 
 
 def _mixed(data: Iterable[Any], table: str) -> Iterator[pa.RecordBatch | RowBatch]:

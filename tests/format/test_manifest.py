@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tableformat.digest import digest_of, tree_digest
 from tableformat.document import MAX_DOCUMENT_BYTES, decode_document, encode_document
 from tableformat.errors import FormatError, LimitError, TableformatError, UnsupportedError
-from tableformat.format.manifest import Manifest, Part, PartFile, Requires, TableEntry, content_of
+from tableformat.format.documents import Requires
+from tableformat.format.manifest import Manifest, Part, PartFile, TableEntry, content_of
 from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
 from tableformat.format.series import Series

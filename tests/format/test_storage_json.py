@@ -1,19 +1,14 @@
 """Single values as JSON come back as they were, and JSON of another shape is refused by name."""
 
-import datetime
 import json
 import math
-from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tableformat.errors import FormatError
 from tableformat.format.media.kinds import MEDIA_KINDS, cell_type
 from tableformat.format.storage_json import from_storage_json, to_storage_json
-from tests.table.type_strategies import same, typed_fields
 
 BOX = pa.struct({"xmin": pa.float64(), "scores": pa.map_(pa.string(), pa.float64()), "b": pa.binary()})
 

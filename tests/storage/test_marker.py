@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tableformat.errors import NotAStoreError, StoreUnavailableError, TableformatError, UnsupportedError
 from tableformat.storage.backend import open_backend
-from tableformat.storage.documents import check_requires
+from tableformat.format.documents import check_requires
 from tableformat.storage.marker import MARKER_PATH, Marker, create_marker, read_marker
 from tableformat.testing import FaultBackend
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tableformat.digest import digest_of
 from tableformat.document import encode_document
 from tableformat.errors import CorruptError, FormatError, TableformatError, UnsupportedError
-from tableformat.storage.documents import Requires
+from tableformat.format.documents import Requires
 from tableformat.storage.versionfile import MAX_INLINE_BYTES, Input, Tombstone, VersionFile, decode_slot
 
 ROOT = {"kind": "root", "entries": []}

@@ -21,7 +21,7 @@ from tableformat.errors import (
     UnsupportedError,
 )
 from tableformat.storage.backend import open_backend
-from tableformat.storage.documents import Requires
+from tableformat.format.documents import Requires
 from tableformat.storage.versions import Tombstone, VersionFile, Versions
 from tableformat.testing import FaultBackend
 

@@ -97,10 +97,12 @@ def test_extend_takes_a_table_of_a_store(draft):
     assert rows_of(draft, "copy") == ROWS[1:]
 
 
-def test_no_rows_still_give_columns(draft):
-    """An empty Arrow table leaves its schema behind, with the types that it says."""
+@pytest.mark.parametrize("source", ["sliced", "empty", "reader", "polars"])
+def test_no_rows_still_give_columns(draft, source):
+    """Arrow data without rows leave their schema behind, with the types that they say."""
+    empty = {"sliced": ARROW.slice(0, 0), "empty": ARROW.schema.empty_table(), "reader": pa.RecordBatchReader.from_batches(ARROW.schema, []), "polars": pl.from_arrow(ARROW).clear()}
     with draft.table("t") as writer:
-        writer.extend(ARROW.slice(0, 0))
+        writer.extend(empty[source])
     assert draft["t"].arrow_schema.types == ARROW.schema.types
     assert len(draft["t"]) == 0
 

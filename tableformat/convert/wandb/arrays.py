@@ -164,7 +164,7 @@ def array_plan(file: ArrayFile) -> Plan:
     if dtype.kind == "M" and not shape:
         return Plan(
             "timestamp[us]", pa.timestamp("us"), build=lambda cells, lost: pa.array(np.asarray(cells).astype("M8[us]"))
-        )  # noqa: ARG005
+        )
     if kind in _NUMBERS and not shape:
         data_type = pa.from_numpy_dtype(dtype.newbyteorder("="))
         return Plan(
@@ -172,7 +172,7 @@ def array_plan(file: ArrayFile) -> Plan:
             data_type,
             build=lambda cells, lost: pa.array(_native(np.asarray(cells)), data_type),
             notes=("single values",),
-        )  # noqa: ARG005
+        )
     if kind in _NUMBERS:
         return _tensor(kind, shape, ())
     if dtype.kind in "US":
@@ -184,7 +184,7 @@ def array_plan(file: ArrayFile) -> Plan:
             data_type,
             build=lambda cells, lost: pa.array(np.asarray(cells).tolist(), data_type),
             notes=(f"an array of {dtype}",),
-        )  # noqa: ARG005
+        )
     raise UnsupportedError(message("reading arrays", expected="numbers, bools or text", got=str(dtype)))
 
 

@@ -15,8 +15,10 @@ from tableformat.digest import is_digest
 from tableformat.document import JsonObject
 from tableformat.errors import FormatError, UnsupportedError, message
 
-__all__ = ["NOTHING", "Fields", "Requires", "check_counts", "check_requires", "utc_text"]
+__all__ = ["FEATURES", "NOTHING", "Fields", "Requires", "check_counts", "check_requires", "utc_text"]
 
+FEATURES: Final[frozenset[str]] = frozenset()
+"""The required features that this library knows. Format 1 has none yet; those that are reserved stand in spec/README.md."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{6}Z")
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
@@ -46,7 +48,7 @@ NOTHING: Final = Requires()
 """No required features."""
 
 
-def check_requires(requires: Requires, known: Collection[str], *, writing: bool, path: str) -> None:
+def check_requires(requires: Requires, known: Collection[str] = FEATURES, *, writing: bool, path: str) -> None:
     """Raise `UnsupportedError`, naming them, if there are features not in `known`: of `read`, and if `writing` of `write`."""
     needed = set(requires.read) | (set(requires.write) if writing else set())
     unknown = sorted(needed - set(known))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from tableformat.errors import FormatError, UnsupportedError
-from tableformat.storage.documents import NOTHING, Fields, Requires, check_requires, utc_text
+from tableformat.format.documents import NOTHING, Fields, Requires, check_requires, utc_text
 
 
 def test_times():

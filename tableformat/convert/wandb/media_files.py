@@ -1,0 +1,298 @@
+"""Objects that name a file of media, such as `{"_type": "image-file", "path": …}`: to media, and what else they say."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import tableformat
+from tableformat.convert.wandb.class_sets import ClassSets
+from tableformat.convert.wandb.profile import media_kind
+from tableformat.convert.wandb.report import ArtifactReport
+from tableformat.convert.wandb.source import Library, Located, SourceArtifact
+from tableformat.errors import IllegalNameError, InvalidInputError, NotFoundError, TableformatError
+
+__all__ = ["MediaCell", "MediaReader"]
+
+MEDIA_CLASSES: Final[Mapping[str, type[tableformat.Media]]] = {
+    "image": tableformat.Image, "audio": tableformat.Audio, "video": tableformat.Video, "html": tableformat.Html,
+    "object3d": tableformat.Object3D, "molecule": tableformat.Molecule, "plotly": tableformat.Plotly, "file": tableformat.File,
+}  # fmt: skip
+_SAID: Final = frozenset({"_type", "path", "caption", "boxes", "masks", "classes"})
+_LARGE: Final = 8 << 20
+
+
+class MediaCell(NamedTuple):
+    """One object, read."""
+
+    media: Any
+    """The media; None where there is nothing to hold or to point at."""
+    path: str
+    """The path it named."""
+    more: dict[str, Any] | None
+    """What it said that the media do not say, as it stood; None for nothing."""
+
+
+class MediaReader:
+    """Reads the media that files of one artifact name. Remembers which files were used, and checks each that it reads."""
+
+    def __init__(self, artifact: SourceArtifact, library: Library, report: ArtifactReport) -> None:
+        self._artifact, self._library, self._report = artifact, library, report
+        self.used: set[str] = set()
+        """Paths of the artifact whose bytes, or references, are in some cell."""
+        self.sources: dict[str, SourceArtifact] = {}
+        """Other artifacts whose files were read, by label."""
+        self.classes = ClassSets(self.read_file, report)
+
+    def read_file(self, path: str, table_ref: str | None, place: str, limit: int | None = None) -> bytes | None:
+        """The bytes of a file that an object names; None, with a warning, where they are not at hand."""
+        found = self._locate(path, table_ref, place)
+        return None if found is None or found.artifact is None else self._bytes(found, place, limit)
+
+    def read(
+        self, cell: Mapping[str, Any], place: str, table_ref: str | None = None, *, bare: bool = False
+    ) -> MediaCell:
+        """The media of an object at `place`. With `bare`, without what is said about it, which `more` then holds."""
+        kind, path = media_kind(cell), str(cell["path"])
+        assert kind is not None
+        more = {key: value for key, value in cell.items() if key not in _SAID}
+        found = self._locate(path, table_ref, place)
+        if found is None or found.is_missing:
+            if found is not None:
+                self._report.warn(place, f"the file {path!r} is missing", "missing-media")
+            return MediaCell(None, path, {key: value for key, value in cell.items() if key != "path"})
+        caption = cell.get("caption")
+        if caption is not None and (bare or not _is_text(caption)):
+            more["caption"] = caption
+            caption = None
+        if found.artifact is None:
+            media = self._refer(kind, found, cell, caption, place)
+        else:
+            media = self._own(kind, found, cell, caption, place)
+        if media is None:
+            return MediaCell(None, path, {key: value for key, value in cell.items() if key != "path"})
+        if isinstance(media, tableformat.Image):
+            if bare:
+                more |= {key: cell[key] for key in ("boxes", "masks", "classes") if key in cell}
+            else:
+                media, said = self._annotated(media, cell, place, table_ref)
+                more |= said
+        else:
+            more |= {key: cell[key] for key in ("boxes", "masks", "classes") if key in cell}
+        return MediaCell(media, path, _unsaid(more, media, path))
+
+    # Bytes
+
+    def _locate(self, path: str, table_ref: str | None, place: str) -> Located | None:
+        try:
+            found = self._library.locate(self._artifact, path, table_ref)
+            if found.is_missing and table_ref is not None:
+                return found
+        except IllegalNameError as error:
+            self._report.warn(place, str(error), "path")
+            return None
+        if not found.is_missing:
+            self.used.add(path)
+            if found.artifact is not None and found.artifact is not self._artifact:
+                self.sources[found.artifact.label] = found.artifact
+        return found
+
+    def _bytes(self, found: Located, place: str, limit: int | None = None) -> bytes | None:
+        assert found.artifact is not None
+        try:
+            data = found.artifact.folder.read(found.path, limit)
+        except TableformatError as error:
+            self._report.warn(place, str(error), error.kind)
+            return None
+        self._report.bytes_in += len(data)
+        return data
+
+    def _own(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: str) -> Any:
+        assert found.artifact is not None
+        make = MEDIA_CLASSES[kind]
+        size = found.entry.size if found.entry is not None else None
+        if size is not None and size > _LARGE and (local := self._local(found)) is not None:
+            media = make(local, caption=caption)
+        else:
+            data = self._bytes(found, place)
+            if data is None:
+                return None
+            self._verify(data, found, cell, place)
+            media = make(data, caption=caption, format=_hint(kind, found.path))
+        try:
+            media.prepare()
+        except (InvalidInputError, LookupError) as error:
+            self._report.warn(place, f"the file {found.path!r} is kept as it is: {error}", "media")
+        return media
+
+    def _local(self, found: Located) -> str | None:
+        assert found.artifact is not None
+        try:
+            return found.artifact.folder.local(found.path)
+        except TableformatError:
+            return None
+
+    def _verify(self, data: bytes, found: Located, cell: Mapping[str, Any], place: str) -> None:
+        """Compare with the strongest digest that was told: SHA-256 in the cell, else that of the manifest."""
+        told = cell.get("sha256")
+        if isinstance(told, str) and (
+            found.entry is None or found.entry.ref is None or found.artifact is not self._artifact
+        ):
+            if hashlib.sha256(data).hexdigest() != told:
+                self._report.warn(place, f"the file {found.path!r} has another SHA-256 than its cell says", "digest")
+            elif found.entry is not None and found.entry.size not in (None, 0, len(data)):
+                self._report.warn(
+                    place,
+                    f"the file {found.path!r} has {len(data)} bytes where the manifest says {found.entry.size}",
+                    "size",
+                )
+        elif found.entry is not None and (problem := found.entry.problem_of(data)) is not None:
+            self._report.warn(place, f"the file {found.path!r}: {problem}", "digest")
+
+    def _refer(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: str) -> Any:
+        """Media that stay where the manifest says they are."""
+        assert found.uri is not None
+        entry = found.entry
+        is_internal = found.uri.startswith("wandb-")
+        checksum, told = None, cell.get("sha256")
+        if is_internal:
+            self._report.unresolved.append(found.uri)
+            self._report.warn(
+                place, f"{found.uri} is in an artifact that is not at hand; kept as a reference", "unresolved"
+            )
+            if isinstance(told, str):
+                checksum = f"SHA-256:{told}"
+        elif entry is not None and entry.digest_kind == "etag":
+            checksum = f"ETAG:{entry.digest}"
+        version = None if entry is None else entry.version_id
+        size = None if entry is None or (is_internal and not entry.size) else entry.size
+        fields = {
+            name: cell[name]
+            for name in ("width", "height")
+            if kind in ("image", "video") and type(cell.get(name)) is int
+        }
+        fields |= self._header_of_copy(kind, found.path, size)
+        try:
+            return MEDIA_CLASSES[kind].refer(
+                found.uri, size=size, checksum=checksum, version_id=version, caption=caption, **fields
+            )
+        except InvalidInputError as error:
+            self._report.warn(place, f"the reference of {found.path!r} is not kept: {error}", "reference")
+            return None
+
+    def _header_of_copy(self, kind: str, path: str, size: int | None) -> dict[str, Any]:
+        """What the downloaded copy of a reference tells about it, where there is one of the right size."""
+        if kind != "image" or size is None or size > _LARGE or self._artifact.folder.size(path) != size:
+            return {}
+        try:
+            fields = tableformat.Image(self._artifact.folder.read(path)).fields
+        except TableformatError:
+            return {}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    # Annotations
+
+    def _annotated(
+        self, image: Any, cell: Mapping[str, Any], place: str, table_ref: str | None
+    ) -> tuple[Any, dict[str, Any]]:
+        """The image with boxes, masks and classes, and those that could not be kept so."""
+        if not any(key in cell for key in ("boxes", "masks", "classes")):
+            return image, {}
+        left: dict[str, Any] = {}
+        classes = self.classes.of_cell(cell.get("classes"), table_ref, place)
+        if classes is None and cell.get("classes") is not None:
+            left["classes"] = cell["classes"]
+        boxes = self._layers(cell.get("boxes"), _boxes, "boxes", left, place)
+        paths: dict[str, Any] = {}
+
+        def mask(value: Any, where: str) -> Any:
+            path = value["path"]
+            data = self.read_file(path, table_ref, where)
+            if data is None:
+                raise NotFoundError(f"the mask {path!r} is missing")
+            made = tableformat.Mask(data)
+            said = {key: one for key, one in value.items() if key not in ("_type", "sha256", "digest")}
+            told = value.get("sha256")
+            if isinstance(told, str) and hashlib.sha256(data).hexdigest() != told:
+                self._report.warn(where, f"the mask {path!r} has another SHA-256 than its cell says", "digest")
+                said["sha256"] = told
+            return made, said
+
+        masks = self._layers(cell.get("masks"), mask, "masks", left, place)
+        if masks is not None:
+            paths = {layer: said for layer, (_, said) in masks.items()}
+            masks = {layer: made for layer, (made, _) in masks.items()}
+        try:
+            made = tableformat.Image(
+                image, boxes=boxes, masks=masks, caption=image.caption, classes=classes, strict=False
+            )
+        except InvalidInputError as error:
+            self._report.warn(place, f"annotations are kept as JSON: {error}", "annotation")
+            return image, {key: cell[key] for key in ("boxes", "masks", "classes") if key in cell}
+        if paths:
+            left.setdefault("masks", {})
+            left["masks"] = {**paths, **(left["masks"] if isinstance(left["masks"], dict) else {})}
+        return made, left
+
+    def _layers(
+        self, value: Any, make: Callable[[Any, str], Any], role: str, left: dict[str, Any], place: str
+    ) -> dict[str, Any] | None:
+        if value is None:
+            return None
+        if not isinstance(value, dict):
+            self._report.warn(place, f"{role} that are no layers are kept as JSON", "annotation")
+            left[role] = value
+            return None
+        made = {}
+        for layer, item in value.items():
+            try:
+                layer.encode()
+                made[layer] = make(item, f"{place}, {role} {layer!r}")
+            except (InvalidInputError, NotFoundError, LookupError, TypeError, ValueError) as error:
+                self._report.warn(f"{place}, {role} {layer!r}", f"kept as JSON: {error}", "annotation")
+                left.setdefault(role, {})[layer] = item
+        return made
+
+
+def _boxes(value: Any, _where: str) -> list[tableformat.Box]:
+    if not isinstance(value, list):
+        raise TypeError("no list of boxes")
+    return [tableformat.Box.from_dict(item, strict=False) for item in value]
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(value.encode() or True)
+    except UnicodeEncodeError:
+        return False
+
+
+def _hint(kind: str, path: str) -> str | None:
+    """The format that the name of a file says, for kinds whose bytes do not tell."""
+    name = path.rpartition("/")[2]
+    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    if kind == "object3d" and name.endswith(".pts.json"):
+        return "pts.json"
+    return extension or None
+
+
+def _unsaid(more: dict[str, Any], media: Any, path: str) -> dict[str, Any] | None:
+    """`more` without what the bytes and the path say as well."""
+    extension = path.rpartition(".")[2]
+    if more.get("format") == extension:
+        del more["format"]
+    for name in ("width", "height"):
+        if name in more:
+            try:
+                if media.fields.get(name) == more[name]:
+                    del more[name]
+            except TableformatError:
+                pass
+    if media.reference is None or (media.digest is not None and media.digest.endswith(str(more.get("sha256")))):
+        # Where the bytes are ours, one that differs was reported, and stays.
+        if "sha256" in more and media.path is None and media.digest == f"sha256:{more['sha256']}":
+            del more["sha256"]
+    if "digest" in more and media.reference is None:
+        del more["digest"]
+    return more or None
