@@ -20,7 +20,7 @@ from tableformat.format.schema import Schema
 from tableformat.format.types import MediaType
 from tableformat.format.types.nearest import nearest
 from tableformat.storage.interface import Backend
-from tableformat.storage.manifests import find_item, iter_series, read_root
+from tableformat.storage.manifests import find_item, iter_items, read_root
 from tableformat.storage.names import Selector, parse_selection
 from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.cell_reader import CellReader
@@ -151,7 +151,7 @@ class Artifact(Mapping[str, Any]):
     # What it holds
 
     def __iter__(self) -> Iterator[str]:
-        return (item["name"] for item in iter_series(self._context.backend, self._manifest.entries))
+        return (item["name"] for item in iter_items(self._context.backend, self._manifest.entries))
 
     def __len__(self) -> int:
         return self._manifest.entries.count
@@ -194,7 +194,7 @@ class Artifact(Mapping[str, Any]):
 
     def items_raw(self) -> Iterator[JsonObject]:
         """The entries as the manifest has them, in order of name; reads a leaf at a time."""
-        return iter_series(self._context.backend, self._manifest.entries)
+        return iter_items(self._context.backend, self._manifest.entries)
 
     @property
     def address(self) -> str:
@@ -389,7 +389,7 @@ def source_of(
     return TableSource(
         backend=context.backend,
         entry=entry,
-        load_parts=lambda: tuple(Part.from_json(one, address) for one in iter_series(context.backend, entry.parts)),
+        load_parts=lambda: tuple(Part.from_json(one, address) for one in iter_items(context.backend, entry.parts)),
         blobs=context.blobs,
         address=address,
         artifact=artifact,

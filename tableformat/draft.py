@@ -35,7 +35,7 @@ from tableformat.format.types.nearest import nearest
 from tableformat.log import logger
 from tableformat.rebase import merge_entries, merge_value
 from tableformat.staging import Dedup, Staging
-from tableformat.storage.manifests import iter_series, write_root, write_series
+from tableformat.storage.manifests import iter_items, write_items, write_root
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
 from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile
 from tableformat.table.writer import TableWriter
@@ -100,11 +100,12 @@ class Draft:
         self._base = base
         self._inherits = inherits  # with the first version there is nothing to inherit yet, but something to merge with
         self._base_manifest = manifest_of(context, base) if base is not None else None
-        self._type = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else _TYPE
-        if not isinstance(self._type, str) or not 1 <= len(self._type) <= 128:
+        given: object = type_ if type_ is not None else self._base_manifest.type if self._base_manifest else _TYPE
+        if not isinstance(given, str) or not 1 <= len(given) <= 128:
             raise InvalidInputError(
-                message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(self._type)[:60])
+                message(f"drafting {name!r}", expected="a type of 1 to 128 characters", got=repr(given)[:60])
             )
+        self._type = given
         if dedup not in get_args(Dedup):
             raise InvalidInputError(message(f"drafting {name!r}", expected="dedup " + " | ".join(get_args(Dedup)), got=repr(dedup)[:40]))
         self._metadata = (
@@ -119,7 +120,7 @@ class Draft:
         """What the author says about the version; may be set until the commit."""
         self._items: dict[str, JsonObject] = {}
         if self._base_manifest is not None:
-            self._items = {item["name"]: item for item in iter_series(context.backend, self._base_manifest.entries)}
+            self._items = {item["name"]: item for item in iter_items(context.backend, self._base_manifest.entries)}
         self._base_items = dict(self._items)
         self._folded = {folded(name): name for name in self._items}  # no two names differ by case alone
         self._staging = Staging(context, name, dedup, self._settle_item, self._base_items)
@@ -316,7 +317,7 @@ class Draft:
     def _manifest(self, type_: str, metadata: str, items: Mapping[str, JsonObject]) -> Manifest:
         named = [items[name] for name in sorted(items)]
         content = content_of(type_, metadata, [(item["name"], item["kind"], content_of_item(item)) for item in named])
-        return Manifest(type_, metadata, content, write_series(self._context.backend, named))
+        return Manifest(type_, metadata, content, write_items(self._context.backend, named))
 
     def _body(self, manifest: Manifest) -> VersionFile:
         digest, data = write_root(self._context.backend, manifest)
@@ -342,7 +343,7 @@ class Draft:
             return None if ours.content == theirs.content else body
         base = self._base_manifest
         doing = f"committing the draft of {self._name!r} after v{head.slot}"
-        their_items = {item["name"]: item for item in iter_series(self._context.backend, theirs.entries)}
+        their_items = {item["name"]: item for item in iter_items(self._context.backend, theirs.entries)}
         merged = self._manifest(
             merge_value(base.type if base else _TYPE, self._type, theirs.type, "the type", doing),
             merge_value(base.metadata if base else _METADATA, self._metadata, theirs.metadata, "metadata", doing),

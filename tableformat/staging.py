@@ -24,7 +24,7 @@ from tableformat.format.media import Classes, File, Media
 from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, MediaType, walk
 from tableformat.storage.blobs import BlobReport, BlobWriter, Placed
-from tableformat.storage.manifests import find_item, iter_series, write_series
+from tableformat.storage.manifests import find_item, iter_items, write_items
 from tableformat.storage.sessions import WriterSession
 from tableformat.storage.versions import Input
 from tableformat.table.build import build_columns
@@ -160,7 +160,7 @@ class Staging:
             if item.get("kind") == "table":
                 found |= {
                     one["key"]
-                    for one in iter_series(self._context.backend, TableEntry.from_json(item, item["name"]).objects)
+                    for one in iter_items(self._context.backend, TableEntry.from_json(item, item["name"]).objects)
                 }
         return sorted(found)
 
@@ -230,10 +230,10 @@ class Staging:
             sorted=stream.ascending,
             unique=written.unique,
             columns=stream.columns,
-            parts=write_series(backend, (part.to_json() for part in stream.parts)),
-            objects=write_series(backend, ({"key": uri} for uri in written.objects)),
+            parts=write_items(backend, (part.to_json() for part in stream.parts)),
+            objects=write_items(backend, ({"key": uri} for uri in written.objects)),
         )
-        known = set() if before is None else {part["key"] for part in iter_series(backend, before.parts)}
+        known = set() if before is None else {part["key"] for part in iter_items(backend, before.parts)}
         self._part_bytes[name] = sum(part.files[0].size for part in stream.parts if part.key not in known)
         self._written[name] = written
         self._writers.pop(name, None)

@@ -18,9 +18,9 @@ from tableformat.digest import PREFIX, digest_of, is_digest
 from tableformat.document import JsonObject
 from tableformat.entries import content_of_item, media_fields, media_row, place_of, read_classes
 from tableformat.errors import CorruptError, FormatError, NotFoundError
+from tableformat.format.item_list import ItemList, decode_leaf
 from tableformat.format.manifest import Manifest, TableEntry, content_of
 from tableformat.format.schema import Schema
-from tableformat.format.series import Series, decode_leaf
 from tableformat.format.types import ClassType, MediaType, walk
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.interface import Backend
@@ -130,10 +130,10 @@ class _Verification:
         if self._whole and (found := content_of(manifest.type, manifest.metadata, lines)) != manifest.content:
             self._findings.add(path, f"its content digest is {manifest.content}, that of its entries {found}")
 
-    def _items(self, series: Series, place: str) -> Iterator[JsonObject]:
-        """The items of a series, leaf by leaf; what cannot be read is reported and left out."""
-        yield from series.items
-        for leaf in series.leaves:
+    def _items(self, listed: ItemList, place: str) -> Iterator[JsonObject]:
+        """The items of an item list, leaf by leaf; what cannot be read is reported and left out."""
+        yield from listed.items
+        for leaf in listed.leaves:
             path = leaf_path(leaf.digest)
             items: list[JsonObject] = []
             whole = False

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from tableformat.document import decode_document, encode_document
 from tableformat.errors import FormatError
+from tableformat.format.item_list import ItemList
 from tableformat.format.keys import key_hashes
 from tableformat.format.manifest import Manifest, Part
-from tableformat.format.series import Series
 from tableformat.format.types import type_from_json
 from tableformat.format.value_digest import ColumnChain, value_digest
 from tests.spec_runner import CaseKind
@@ -70,13 +70,13 @@ def decode_key_hash(data: bytes) -> object:
     return {"hash": found}
 
 
-def decode_series(data: bytes) -> object:
-    """A series as a manifest holds it."""
-    return Series.from_json(decode_document(data, "case"), "case").to_json()
+def decode_item_list(data: bytes) -> object:
+    """An item list as a manifest holds it."""
+    return ItemList.from_json(decode_document(data, "case"), "case").to_json()
 
 
 def decode_part(data: bytes) -> object:
-    """A part as the series of a table's parts holds it."""
+    """A part as the list of a table's parts holds it."""
     return Part.from_json(decode_document(data, "case"), "case").to_json()
 
 
@@ -84,7 +84,7 @@ CASE_KINDS: dict[str, CaseKind | Callable[[bytes], object]] = {
     "value-digest": decode_value_digest,
     "key-hash": decode_key_hash,
     "part": CaseKind(decode_part, encode_document),
-    "series": CaseKind(decode_series, encode_document),
+    "item-list": CaseKind(decode_item_list, encode_document),
     "document": CaseKind(lambda data: decode_document(data, "case"), encode_document),
     "manifest": CaseKind(lambda data: Manifest.decode(data, "case"), lambda manifest: manifest.encode()),
 }

@@ -79,7 +79,14 @@ def test_opened_by_digest_it_is_one_request(store):
     context = store.context
     found = Store(type(context)(backend, context.marker))[f"a@{artifact.digest}"]
     assert [path for _, path in backend.calls] == [f"manifests/{artifact.digest.removeprefix('sha256:')}.json"]
-    assert (found.slot, found.version, found.time, found.message, found.producer, found.inputs()) == (None, None, None, "", {}, ())
+    assert (found.slot, found.version, found.time, found.message, found.producer, found.inputs()) == (
+        None,
+        None,
+        None,
+        "",
+        {},
+        (),
+    )
     assert (found, found.content_digest, len(found["t"])) == (artifact, artifact.content_digest, 2)
 
 
@@ -153,7 +160,9 @@ def test_a_damaged_root_is_named(store):
         store[f"a@{artifact.digest}"]
     version = json.loads(store.context.backend.read(version_path(artifact)))
     version["inline"]["type"] = "datasex"
-    store.context.backend.put(version_path(artifact), json.dumps(version, sort_keys=True, separators=(",", ":")).encode())
+    store.context.backend.put(
+        version_path(artifact), json.dumps(version, sort_keys=True, separators=(",", ":")).encode()
+    )
     with pytest.raises(FormatError):
         open_store(store.root)["a"]
 

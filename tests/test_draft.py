@@ -25,7 +25,7 @@ from tableformat.errors import (
     UsageError,
 )
 from tableformat.storage.backend import open_backend
-from tableformat.storage.manifests import iter_series
+from tableformat.storage.manifests import iter_items
 from tableformat.store import Store
 from tableformat.testing.faults import FaultBackend
 from tests.table.inline_placer import TINY_PNG
@@ -111,7 +111,13 @@ def test_an_ended_draft_takes_nothing(store, end):
     """After its end every call but the repeated end is refused."""
     draft = store.draft("a")
     getattr(draft, end)()
-    for call in (lambda: draft.add(ROWS, "t"), lambda: draft.table("t"), lambda: draft.remove("t"), lambda: draft["t"], draft.__enter__):
+    for call in (
+        lambda: draft.add(ROWS, "t"),
+        lambda: draft.table("t"),
+        lambda: draft.remove("t"),
+        lambda: draft["t"],
+        draft.__enter__,
+    ):
         with pytest.raises(UsageError, match="committed" if end == "commit" else "discarded"):
             call()
 
@@ -203,11 +209,26 @@ def test_both_sides_of_a_race_are_kept(store):
     assert list(store["a"]) == ["one", "two"]
 
 
+def test_the_first_version_may_be_raced_for(store):
+    """Where there was nothing to inherit yet, `base="latest"` still takes over what another draft committed first."""
+    one, two, three = (store.draft("a", base="latest") for _ in range(3))
+    one.add(ROWS, "one")
+    two.add(ROWS, "two")
+    three.add([{"x": 5}], "one")
+    assert (one.commit().version, two.commit().version, list(store["a"])) == ("v0", "v1", ["one", "two"])
+    with pytest.raises(ConflictError, match="'one'"):
+        three.commit()
+    three.discard()
+
+
 @pytest.mark.parametrize("what", ["entry", "metadata", "type", "removed"])
 def test_a_conflict_names_both_sides(store, what):
     """Where both changed the same, the loser raises, nothing of it shows, and the winner stays."""
     commit(store, t=ROWS, metadata={"k": 0})
-    options = {"metadata": [{"metadata": {"k": 1}}, {"metadata": {"k": 2}}], "type": [{"type": "b"}, {"type": "c"}]}.get(what, [{}, {}])
+    options = {
+        "metadata": [{"metadata": {"k": 1}}, {"metadata": {"k": 2}}],
+        "type": [{"type": "b"}, {"type": "c"}],
+    }.get(what, [{}, {}])
     one, two = (store.draft("a", base="latest", **option) for option in options)
     if what in ("entry", "removed"):
         one.add([{"x": 5}], "t", replace=True)
@@ -246,7 +267,9 @@ def test_unknown_kinds_are_carried(store):
 # Names
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/../b", "/a", "a//b", "a/", "a\x00", "a\\b", "a\n", "x" * 1025, 3, None])
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/../b", "/a", "a//b", "a/", "a\x00", "a\\b", "a\n", "x" * 1025, 3, None]
+)
 def test_illegal_entry_names(store, name):
     """Names that are no plain relative path are refused when they are given, and nothing is staged."""
     draft = store.draft("a")
@@ -283,7 +306,11 @@ def test_a_removed_name_is_free(store):
 
 
 @pytest.mark.parametrize("base", [False, True])
-@pytest.mark.parametrize("bad", [[{"x": 1}, {"x": "a"}], object(), "no/such/file", Image(b"no image")], ids=["row", "object", "path", "image"])
+@pytest.mark.parametrize(
+    "bad",
+    [[{"x": 1}, {"x": "a"}], object(), "no/such/file", Image(b"no image")],
+    ids=["row", "object", "path", "image"],
+)
 def test_a_replacement_that_fails_changes_nothing(store, base, bad):
     """What stood under the name stays there when the new object cannot be stored, and the draft goes on."""
     if base:
@@ -328,7 +355,13 @@ def test_what_was_added_can_be_read_before_the_commit(store):
         with pytest.raises(UsageError, match="close"):
             draft["open"]
         writer.close()
-        assert (draft["classes"], draft["image"], rows(draft["t"]), rows(draft["old"]), rows(draft["open"])) == (classes, image, ROWS, ROWS, [{"x": 1}])
+        assert (draft["classes"], draft["image"], rows(draft["t"]), rows(draft["old"]), rows(draft["open"])) == (
+            classes,
+            image,
+            ROWS,
+            ROWS,
+            [{"x": 1}],
+        )
         assert list(draft) == ["classes", "image", "old", "open", "t"]
         with pytest.raises(NotFoundError, match="image"):
             draft["imgae"]
@@ -437,7 +470,11 @@ def test_a_table_of_the_store_moves_nothing(store):
 
 
 @pytest.mark.parametrize("word", ["metadata", "producer"])
-@pytest.mark.parametrize("value", [{"a": object()}, {"a": float("nan")}, {"a": {1, 2}}, "text", {True: 1, "true": 2}, [1]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [{"a": object()}, {"a": float("nan")}, {"a": {1, 2}}, "text", {True: 1, "true": 2}, [1]],
+    ids=["object", "nan", "set", "text", "key", "list"],
+)
 def test_what_json_cannot_hold_is_refused(store, word, value):
     """Metadata and producer are JSON objects; the error names which of them is not."""
     with pytest.raises(InvalidInputError, match=word):
@@ -537,7 +574,7 @@ def test_objects_listed_are_those_of_every_entry(store):
     with store.draft("a") as draft:
         draft.add(Image(TINY_PNG), "small")
         draft.add(File(data), "file")
-    items = {item["name"]: item for item in iter_series(store.context.backend, draft.committed.manifest.entries)}
+    items = {item["name"]: item for item in iter_items(store.context.backend, draft.committed.manifest.entries)}
     assert items["file"]["place"]["uri"].startswith("packs/")
     assert items["small"]["objects"] == []
     assert json.dumps(items["file"])

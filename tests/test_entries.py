@@ -74,7 +74,13 @@ def test_files_say_where_they_lie():
     item = file_fields("sha256:" + "a" * 64, 4, "text/plain", "a.txt", PLACE)
     assert place_of(item, "here") == PLACE
     cell = file_cell(item, "here")
-    assert cell["file"] == {"uri": PLACE["uri"], "offset": 3, "size": 4, "content_type": "text/plain", "checksum": "SHA-256:" + "a" * 64}
+    assert cell["file"] == {
+        "uri": PLACE["uri"],
+        "offset": 3,
+        "size": 4,
+        "content_type": "text/plain",
+        "checksum": "SHA-256:" + "a" * 64,
+    }
     with pytest.raises(FormatError, match="here"):
         place_of({"place": None}, "here")
 
@@ -82,7 +88,9 @@ def test_files_say_where_they_lie():
 BOXES = {"truth": [Box(1, xyxy=(0, 0, 1, 1), scores={"sure": 0.5})]}
 
 
-@pytest.mark.parametrize("media", [Image(TINY_PNG), Image(TINY_PNG, caption="c", boxes=BOXES)], ids=["bare", "annotated"])
+@pytest.mark.parametrize(
+    "media", [Image(TINY_PNG), Image(TINY_PNG, caption="c", boxes=BOXES)], ids=["bare", "annotated"]
+)
 def test_media_come_back(media):
     """A single medium is a row of one, with its annotations."""
     item, row = media_item(media)
@@ -98,7 +106,9 @@ def test_content_of_media_depends_on_what_it_shows():
     assert media_item(Image(TINY_PNG, caption="c"))[0]["content"] not in same
 
 
-@pytest.mark.parametrize("change", [{"row": "{"}, {"row": "[]"}, {"row": "{}"}, {"row": None}, {"schema": {}}, {"row": '{"media": 3}'}])
+@pytest.mark.parametrize(
+    "change", [{"row": "{"}, {"row": "[]"}, {"row": "{}"}, {"row": None}, {"schema": {}}, {"row": '{"media": 3}'}]
+)
 def test_damaged_media_are_refused(change):
     """A row that is no row of its schema is a format error."""
     item, _ = media_item(Image(TINY_PNG))

@@ -18,7 +18,18 @@ import tableformat
 from tableformat.errors import TableformatError
 from tableformat.storage.backend import open_backend
 from tableformat.verify import verify_version
-from tests.fault_scenario import FIRST, NAME, SECOND, When, add_rows, commit_alone, killed, open_with_faults, read_rows, run
+from tests.fault_scenario import (
+    FIRST,
+    NAME,
+    SECOND,
+    When,
+    add_rows,
+    commit_alone,
+    killed,
+    open_with_faults,
+    read_rows,
+    run,
+)
 
 FEW = 5
 """Of the many writes into a stream, which are much alike, one in this many is disturbed by default."""

@@ -65,14 +65,18 @@ def loaded(loader, method):
     context = multiprocessing.get_context(method)
     queues = [context.Queue() for _ in range(2)]
     shares = [list(range(part, len(loader), 2)) for part in range(2)]
-    workers = [context.Process(target=work, args=(loader, share, queue)) for share, queue in zip(shares, queues, strict=True)]
+    workers = [
+        context.Process(target=work, args=(loader, share, queue)) for share, queue in zip(shares, queues, strict=True)
+    ]
     for worker in workers:
         worker.start()
     answers = [queue.get(timeout=60) for queue in queues]
     for worker in workers:
         worker.join(60)
     assert [type(answer) for answer in answers] == [list, list], answers
-    found = dict(pair for share, answer in zip(shares, answers, strict=True) for pair in zip(share, answer, strict=True))
+    found = dict(
+        pair for share, answer in zip(shares, answers, strict=True) for pair in zip(share, answer, strict=True)
+    )
     return [found[index] for index in range(len(loader))]
 
 
@@ -110,7 +114,9 @@ def test_every_kind_of_handle_travels(artifact, method):
     row = artifact["t"][5]
     context = multiprocessing.get_context(method)
     answers = context.Queue()
-    child = context.Process(target=open_all, args=((store, artifact, artifact["t"], row, row["img"], artifact["single"]), answers))
+    child = context.Process(
+        target=open_all, args=((store, artifact, artifact["t"], row, row["img"], artifact["single"]), answers)
+    )
     child.start()
     assert answers.get(timeout=60) == (["a"], "v0", ROWS, 5, picture(5), picture(5), picture(0), [3, 1], "7")
     child.join(60)
@@ -205,7 +211,10 @@ def test_two_processes_that_commit_at_once_lose_nothing(tmp_path):
     context = multiprocessing.get_context("spawn")
     barrier, queues = context.Barrier(2), [context.Queue(), context.Queue()]
     root = str(tmp_path / "store")
-    workers = [context.Process(target=commit_many, args=(root, who, 20, barrier, queue)) for who, queue in zip("ab", queues, strict=True)]
+    workers = [
+        context.Process(target=commit_many, args=(root, who, 20, barrier, queue))
+        for who, queue in zip("ab", queues, strict=True)
+    ]
     for worker in workers:
         worker.start()
     made = [queue.get(timeout=120) for queue in queues]

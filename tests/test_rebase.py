@@ -29,7 +29,9 @@ def test_merges_agree_with_the_rule(entries):
     else:
         with pytest.raises(ConflictError) as caught:
             merge_entries(*sides, "testing")
-        assert [name for name in (f"e{n}" for n in range(len(entries))) if f"'{name}'" in str(caught.value)] == conflicts
+        assert [
+            name for name in (f"e{n}" for n in range(len(entries))) if f"'{name}'" in str(caught.value)
+        ] == conflicts
 
 
 @pytest.mark.parametrize(
@@ -47,7 +49,8 @@ def test_conflicts_say_what_each_side_did(base, ours, theirs, said):
 
 
 @pytest.mark.parametrize(
-    ("base", "ours", "theirs", "merged"), [("a", "a", "b", "b"), ("a", "b", "a", "b"), ("a", "b", "b", "b"), ("a", "b", "c", None)]
+    ("base", "ours", "theirs", "merged"),
+    [("a", "a", "b", "b"), ("a", "b", "a", "b"), ("a", "b", "b", "b"), ("a", "b", "c", None)],
 )
 def test_values_merge_as_entries_do(base, ours, theirs, merged):
     """Type and metadata are taken from the side that changed them; two changes conflict."""

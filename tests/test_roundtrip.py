@@ -84,7 +84,11 @@ def alike(left, right):
     if isinstance(left, list | tuple) and not isinstance(left, pa.MonthDayNano):
         return isinstance(right, list | tuple) and len(left) == len(right) and all(map(alike, left, right))
     if isinstance(left, dict):
-        return isinstance(right, dict) and left.keys() == right.keys() and all(alike(left[key], right[key]) for key in left)
+        return (
+            isinstance(right, dict)
+            and left.keys() == right.keys()
+            and all(alike(left[key], right[key]) for key in left)
+        )
     return same(left, right)
 
 
@@ -113,7 +117,9 @@ def test_rows_come_back(root, table, way, part_rows, data):
             writer.extend(iter(rows[:cut]))
             writer.extend({name: [row[name] for row in rows[cut:]] for name in schema.names})
     found = open_store(url)["a"]["t"]
-    assert [column.without_ids() for column in found.schema.columns] == [column.without_ids() for column in schema.columns]
+    assert [column.without_ids() for column in found.schema.columns] == [
+        column.without_ids() for column in schema.columns
+    ]
     check_rows(found, rows)
     check_selections(found, rows, data)
 
@@ -203,7 +209,14 @@ def test_keyed_tables_come_back(root, keys, cuts, part_rows):
     for name, ends in (("a", []), ("b", cuts)):
         with store.draft(name) as draft, draft.table("t", key="k", part_rows=part_rows) as writer:
             for start, stop in zip([0, *ends], [*ends, len(keys)], strict=True):
-                writer.extend(pa.table({"k": pa.array(keys[start:stop], pa.int64()), "v": pa.array(map(str, keys[start:stop]), pa.string())}))
+                writer.extend(
+                    pa.table(
+                        {
+                            "k": pa.array(keys[start:stop], pa.int64()),
+                            "v": pa.array(map(str, keys[start:stop]), pa.string()),
+                        }
+                    )
+                )
         table = draft.committed["t"]
         assert [row["k"] for row in table] == keys
         assert table.key == ("k",)

@@ -17,8 +17,8 @@ from tableformat.document import encode_document
 from tableformat.errors import ExistsError, KeyValueError, UnsupportedError
 from tableformat.format.documents import Requires
 from tableformat.format.documents import Requires as VersionRequires
+from tableformat.format.item_list import ItemList
 from tableformat.format.manifest import Manifest
-from tableformat.format.series import Series
 from tableformat.storage.backend import open_backend
 from tableformat.storage.manifests import write_root
 from tableformat.storage.versions import VersionFile
@@ -108,7 +108,7 @@ def test_versions_that_need_an_unknown_feature_are_refused_by_name(store: tablef
     with pytest.raises(UnsupportedError, match="deletions"):
         store["a"]
     context = store.context
-    digest, data = write_root(context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", Series(0), Requires(("joined-tables",))))
+    digest, data = write_root(context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", ItemList(0), Requires(("joined-tables",))))
     context.versions("b").commit(VersionFile(digest, len(data), TIME))
     with pytest.raises(UnsupportedError, match="joined-tables"):
         store["b"]

@@ -56,7 +56,12 @@ def test_single_media_come_back(store, media):
     """Media of each kind are entries of their own, equal to what was given, whatever their size."""
     found = committed(store, media)
     assert type(found) is type(media)
-    assert (found, found.bytes(), found.caption, found.content_type) == (media, media.bytes(), media.caption, media.content_type)
+    assert (found, found.bytes(), found.caption, found.content_type) == (
+        media,
+        media.bytes(),
+        media.caption,
+        media.content_type,
+    )
 
 
 def test_annotated_images_come_back(store):
@@ -96,7 +101,9 @@ def test_class_sets_come_back(store, count):
     assert committed(store, classes) == classes
 
 
-@pytest.mark.parametrize("obj", [3, None, object(), [1, 2], (), lambda: 1, File.refer("s3://b/k")], ids=repr)
+@pytest.mark.parametrize(
+    "obj", [3, None, object(), [1, 2], (), lambda: 1, File.refer("s3://b/k")], ids=lambda value: type(value).__name__
+)
 def test_objects_of_other_kinds_are_refused(store, obj):
     """What is no table, medium, class set or file is refused with what is taken; the draft goes on."""
     with store.draft("a") as draft:

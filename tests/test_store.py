@@ -101,7 +101,9 @@ def test_other_markers_are_refused(store_url, marker, error, said):
     """A newer format, an unknown required feature or no marker at all stops the opening, by name."""
     store = open_store(store_url, create=True)
     document = json.loads(store.context.backend.read("tableformat.json"))
-    data = b"{" if marker is None else json.dumps({**document, **marker}, sort_keys=True, separators=(",", ":")).encode()
+    data = (
+        b"{" if marker is None else json.dumps({**document, **marker}, sort_keys=True, separators=(",", ":")).encode()
+    )
     store.context.backend.put("tableformat.json", data)
     for create in ("if_missing", False):
         with pytest.raises(error, match=said):
@@ -148,7 +150,10 @@ def test_unknown_versions(store_url, selection):
     assert store.get(selection, 5) == 5
 
 
-@pytest.mark.parametrize("selection", ["", ":", "a:", "a@", "a@md5:1", "../a", "a/b", "a\x00", "/a", "A" * 129, "-a", "a.", "con", "a:v0:v1", "latest"])
+@pytest.mark.parametrize(
+    "selection",
+    ["", ":", "a:", "a@", "a@md5:1", "../a", "a/b", "a\x00", "/a", "A" * 129, "-a", "a.", "con", "a:v0:v1", "latest"],
+)
 def test_illegal_selections(store_url, selection):
     """Text that is none of the forms is refused by every call that takes one, and nothing is made."""
     store = open_store(store_url)
@@ -309,7 +314,12 @@ def test_a_full_disk(tmp_path):
             draft.add([{"f": tableformat.File(bytes(range(256)) * 4000)}], "t")
         print(store["a"].version, len(store["a"]["t"][0]["f"].bytes()))
     """
-    done = subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(script), str(tmp_path / "store")], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script), str(tmp_path / "store")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("refused")
     assert done.stdout.splitlines()[1:] == ["[]", "v0 1024000"]

@@ -15,9 +15,9 @@ from tableformat.digest import check_digest, digest_of, hex_of, is_digest, tree_
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import FormatError, UnsupportedError, message
 from tableformat.format.documents import NOTHING, Fields, Requires, check_requires
+from tableformat.format.item_list import ItemList
 from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
-from tableformat.format.series import Series
 
 __all__ = [
     "RESERVED_KINDS",
@@ -68,7 +68,7 @@ class PartFile:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A horizontal slice of a table: one item of the series of its parts."""
+    """A horizontal slice of a table: one item of the list of its parts."""
 
     rows: int
     """Stored rows."""
@@ -169,8 +169,8 @@ class TableEntry:
     """Whether the key was proven unique."""
     columns: Mapping[str, JsonObject] = field(default_factory=dict)
     """By column id as text: `digest` of all its values, and `link`, the chain over the full blocks (spec/digests.md)."""
-    parts: Series = field(default_factory=Series)
-    objects: Series = field(default_factory=Series)
+    parts: ItemList = field(default_factory=ItemList)
+    objects: ItemList = field(default_factory=ItemList)
     """Packs and single blobs that its cells point at."""
     plain: bool = True
     """Whether any engine may read the list of its parts as it is."""
@@ -231,8 +231,8 @@ class TableEntry:
                 sorted=bool(value["sorted"]),
                 unique=bool(value["unique"]),
                 columns=value["columns"],
-                parts=Series.from_json(value["parts"], path),
-                objects=Series.from_json(value["objects"], path),
+                parts=ItemList.from_json(value["parts"], path),
+                objects=ItemList.from_json(value["objects"], path),
                 plain=bool(value["plain"]),
                 requires=requires,
                 extra={name: item for name, item in value.items() if name not in _TABLE_FIELDS},
@@ -270,7 +270,7 @@ class Manifest:
     """The user's metadata: the text of a JSON object."""
     content: str
     """The content digest of the version."""
-    entries: Series
+    entries: ItemList
     """What it holds; each item has `name`, `kind`, and `key`, which is the name."""
     requires: Requires = NOTHING
     extra: Mapping[str, Any] = field(default_factory=dict)
@@ -305,12 +305,12 @@ class Manifest:
             fields.text("type"),
             fields.text("metadata"),
             fields.digest("content"),
-            Series.from_json(fields.take("entries"), path),
+            ItemList.from_json(fields.take("entries"), path),
             requires,
             fields.rest(),
         )
 
-    def with_entries(self, entries: Series) -> Manifest:
+    def with_entries(self, entries: ItemList) -> Manifest:
         """The same manifest with other entries."""
         return replace(self, entries=entries)
 

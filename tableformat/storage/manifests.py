@@ -1,4 +1,4 @@
-"""Manifests in a store: roots and leaves by digest, and series read lazily.
+"""Manifests in a store: roots and leaves by digest, and item lists read lazily.
 
 Everything here is named by its content, so it may be cached for ever and written again without harm. What is read is
 compared with its digest before it is parsed.
@@ -11,19 +11,19 @@ from collections.abc import Iterable, Iterator
 from tableformat.digest import digest_of
 from tableformat.document import JsonObject, encode_document
 from tableformat.errors import CorruptError, NotFoundError, message
+from tableformat.format.item_list import INLINE_BYTES, ItemList, LeafDescriptor, decode_leaf, encode_leaves
 from tableformat.format.manifest import Manifest, hex_part
-from tableformat.format.series import INLINE_BYTES, LeafDescriptor, Series, decode_leaf, encode_leaves
 from tableformat.storage.interface import Backend
 
 __all__ = [
     "find_item",
-    "iter_series",
+    "iter_items",
     "leaf_path",
     "read_root",
     "read_verified",
     "root_path",
+    "write_items",
     "write_root",
-    "write_series",
 ]
 
 
@@ -33,7 +33,7 @@ def root_path(digest: str) -> str:
 
 
 def leaf_path(digest: str) -> str:
-    """Where a leaf of a series lies."""
+    """Where a leaf of an item list lies."""
     return f"manifests/{hex_part(digest)}.parquet"
 
 
@@ -63,8 +63,8 @@ def write_root(backend: Backend, manifest: Manifest) -> tuple[str, bytes]:
     return digest, data
 
 
-def write_series(backend: Backend, items: Iterable[JsonObject], *, inline_bytes: int = INLINE_BYTES) -> Series:
-    """A series of `items`: inline while their text is short, else in leaves, which are stored here.
+def write_items(backend: Backend, items: Iterable[JsonObject], *, inline_bytes: int = INLINE_BYTES) -> ItemList:
+    """An item list of `items`: inline while their text is short, else in leaves, which are stored here.
 
     Each item has a text under `key`. Holds one leaf of items, and one descriptor for each leaf.
     """
@@ -77,12 +77,12 @@ def write_series(backend: Backend, items: Iterable[JsonObject], *, inline_bytes:
         if size > inline_bytes:
             break
     else:
-        return Series(len(held), items=tuple(held))
+        return ItemList(len(held), items=tuple(held))
     leaves: list[LeafDescriptor] = []
     for leaf, data in encode_leaves(_chain(held, source)):
         backend.put(leaf_path(leaf.digest), data)
         leaves.append(leaf)
-    return Series(sum(leaf.count for leaf in leaves), leaves=tuple(leaves))
+    return ItemList(sum(leaf.count for leaf in leaves), leaves=tuple(leaves))
 
 
 def _chain(held: list[JsonObject], rest: Iterator[JsonObject]) -> Iterator[JsonObject]:
@@ -90,17 +90,17 @@ def _chain(held: list[JsonObject], rest: Iterator[JsonObject]) -> Iterator[JsonO
     yield from rest
 
 
-def iter_series(backend: Backend, series: Series) -> Iterator[JsonObject]:
-    """The items of a series in order; reads one leaf at a time and holds it."""
-    yield from series.items
-    for leaf in series.leaves:
+def iter_items(backend: Backend, listed: ItemList) -> Iterator[JsonObject]:
+    """The items of an item list in order; reads one leaf at a time and holds it."""
+    yield from listed.items
+    for leaf in listed.leaves:
         yield from _read_leaf(backend, leaf)
 
 
-def find_item(backend: Backend, series: Series, key: str) -> JsonObject | None:
-    """The item with this key in a series sorted by key, or None; reads at most one leaf."""
-    candidates = [leaf for leaf in series.leaves if leaf.first <= key <= leaf.last]
-    items: Iterable[JsonObject] = _read_leaf(backend, candidates[0]) if candidates else series.items
+def find_item(backend: Backend, listed: ItemList, key: str) -> JsonObject | None:
+    """The item with this key in an item list that is sorted by key, or None; reads at most one leaf."""
+    candidates = [leaf for leaf in listed.leaves if leaf.first <= key <= leaf.last]
+    items: Iterable[JsonObject] = _read_leaf(backend, candidates[0]) if candidates else listed.items
     return next((item for item in items if item.get("key") == key), None)
 
 

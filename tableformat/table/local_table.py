@@ -14,10 +14,10 @@ from typing import Any, Final
 import pyarrow as pa
 
 from tableformat.errors import InvalidInputError, NotFoundError, SchemaError, message
+from tableformat.format.item_list import ItemList
 from tableformat.format.manifest import TableEntry
 from tableformat.format.media import Classes
 from tableformat.format.schema import Schema
-from tableformat.format.series import Series
 from tableformat.format.types.nearest import nearest
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.blobs import BlobWriter
@@ -166,7 +166,7 @@ class LocalTable(Table):
         stream = written.stream
         entry = TableEntry(
             stream.rows, written.schema, stream.layout, columns=stream.columns, sorted=False,
-            parts=Series(0), objects=Series(0),
+            parts=ItemList(0), objects=ItemList(0),
         )  # fmt: skip
         source = TableSource(
             backend=self._backend, entry=entry, load_parts=lambda: stream.parts, blobs=BlobReader(self._backend),

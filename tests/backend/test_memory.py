@@ -97,8 +97,9 @@ class _Overwriting:
 
 def test_the_probe_finds_a_client_that_overwrites(monkeypatch):
     """A client that overwrites where it should create is found out before the first commit, and nothing is left. [LAYOUT-15]"""
-    from tableformat.errors import BackendError
     import fsspec.core
+
+    from tableformat.errors import BackendError
 
     client = _Overwriting()
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url, **options: (client, "bucket"))

@@ -12,7 +12,9 @@ IMAGE = cell_type("image")
 
 
 def cells(count, nulls=()):
-    return build_cells("image", count, valid=[i not in nulls for i in range(count)], uri=[f"u{i}" for i in range(count)])
+    return build_cells(
+        "image", count, valid=[i not in nulls for i in range(count)], uri=[f"u{i}" for i in range(count)]
+    )
 
 
 def wrapped(shape):
@@ -80,4 +82,7 @@ def test_only_cells_change(shape, part):
 
 def test_types_without_cells_need_no_rewriter():
     """Columns without media are left alone."""
-    assert CellRewriter.plan(pa.struct({"a": pa.list_(pa.map_(pa.string(), pa.int8()))}), lambda type_: type_, same_cells) is None
+    assert (
+        CellRewriter.plan(pa.struct({"a": pa.list_(pa.map_(pa.string(), pa.int8()))}), lambda type_: type_, same_cells)
+        is None
+    )

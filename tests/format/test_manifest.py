@@ -14,10 +14,10 @@ from tableformat.digest import digest_of, tree_digest
 from tableformat.document import MAX_DOCUMENT_BYTES, decode_document, encode_document
 from tableformat.errors import FormatError, LimitError, TableformatError, UnsupportedError
 from tableformat.format.documents import Requires
+from tableformat.format.item_list import ItemList
 from tableformat.format.manifest import Manifest, Part, PartFile, TableEntry, content_of
 from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
-from tableformat.format.series import Series
 
 D0, D1, D2 = (digest_of(bytes([number])) for number in range(3))
 JSON = st.recursive(
@@ -38,7 +38,7 @@ def entry(schema: Any = None, **change: Any) -> TableEntry:
 
 
 def root(**change: Any) -> Manifest:
-    fields: dict[str, Any] = {"type": "dataset", "metadata": "{}", "content": D0, "entries": Series(0), **change}
+    fields: dict[str, Any] = {"type": "dataset", "metadata": "{}", "content": D0, "entries": ItemList(0), **change}
     return Manifest(**fields)
 
 
@@ -79,9 +79,9 @@ def test_documents_are_bounded() -> None:
 
 def test_roots_are_read_as_they_were_written() -> None:
     """A root gives itself again, with fields that are not known. [MANIFEST-1] [FORMAT-3]"""
-    manifest = root(extra={"colour": "red"}, entries=Series(1, ({"key": "a", "kind": "x", "name": "a"},)), requires=Requires((), ("w",)))
+    manifest = root(extra={"colour": "red"}, entries=ItemList(1, ({"key": "a", "kind": "x", "name": "a"},)), requires=Requires((), ("w",)))
     assert Manifest.decode(manifest.encode(), "x") == manifest
-    assert manifest.with_entries(Series(0)).extra == {"colour": "red"}
+    assert manifest.with_entries(ItemList(0)).extra == {"colour": "red"}
 
 
 def test_roots_say_nothing_of_their_place() -> None:
@@ -130,7 +130,7 @@ def test_parts_that_are_not_understood_are_refused(change: dict[str, Any], error
 
 def test_tables_are_read_as_they_were_written() -> None:
     """An entry gives itself again, with fields that are not known. [FORMAT-3]"""
-    made = entry(table_key=("id",), sorted=True, parts=Series(1, (part(),)), objects=Series(1, ({"key": "packs/x"},)), extra={"later": [1]})
+    made = entry(table_key=("id",), sorted=True, parts=ItemList(1, (part(),)), objects=ItemList(1, ({"key": "packs/x"},)), extra={"later": [1]})
     assert TableEntry.from_json({**made.to_json(), "name": "t", "key": "t"}, "x") == made
 
 
@@ -153,7 +153,7 @@ def test_tables_name_the_features_they_need() -> None:
 def test_content_of_a_table_is_its_shape_and_values() -> None:
     """Ids, parts and layout do not count; names, types, order, key, rows and values do."""
     table = entry()
-    again = entry(parts=Series(1, (part(),)))
+    again = entry(parts=ItemList(1, (part(),)))
     assert table.content == again.content
     renamed = entry({"id": pa.int64(), "title": pa.string()})
     retyped = entry({"id": pa.int32(), "name": pa.string()})

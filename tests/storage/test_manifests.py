@@ -9,23 +9,23 @@ import pytest
 
 from tableformat.digest import digest_of
 from tableformat.errors import CorruptError, LimitError, NotFoundError
+from tableformat.format.item_list import ItemList
 from tableformat.format.manifest import Manifest
-from tableformat.format.series import Series
 from tableformat.storage.backend import open_backend
 from tableformat.storage.interface import Backend
 from tableformat.storage.manifests import (
     find_item,
-    iter_series,
+    iter_items,
     leaf_path,
     read_root,
     read_verified,
     root_path,
+    write_items,
     write_root,
-    write_series,
 )
 from tableformat.testing import FaultBackend
 
-ROOT = Manifest("dataset", "{}", digest_of(b""), Series(0))
+ROOT = Manifest("dataset", "{}", digest_of(b""), ItemList(0))
 
 
 @pytest.fixture
@@ -60,40 +60,40 @@ def test_damaged_and_missing_roots_are_told(backend: Backend) -> None:
         read_verified(backend, "manifests/x.json", digest, limit=4)
 
 
-def test_short_series_stand_inline(backend: Backend) -> None:
+def test_short_item_lists_stand_inline(backend: Backend) -> None:
     """Up to 16 KiB of items need no file."""
-    series = write_series(backend, items(100))
-    assert (series.count, series.leaves, list(series.items)) == (100, (), items(100))
+    listed = write_items(backend, items(100))
+    assert (listed.count, listed.leaves, list(listed.items)) == (100, (), items(100))
     assert list(backend.list("manifests")) == []
-    assert write_series(backend, []).to_json() == {"count": 0, "items": []}
+    assert write_items(backend, []).to_json() == {"count": 0, "items": []}
 
 
-def test_long_series_stand_in_leaves(backend: Backend) -> None:
-    """Items of a long series come back in order, a leaf at a time, and one is found with one leaf."""
+def test_long_item_lists_stand_in_leaves(backend: Backend) -> None:
+    """Items of a long item list come back in order, a leaf at a time, and one is found with one leaf."""
     counting = FaultBackend(backend)
-    series = write_series(counting, items(50_000))
-    assert series.count == 50_000
-    assert len(series.leaves) > 1
-    assert list(iter_series(counting, series)) == items(50_000)
+    listed = write_items(counting, items(50_000))
+    assert listed.count == 50_000
+    assert len(listed.leaves) > 1
+    assert list(iter_items(counting, listed)) == items(50_000)
     counting.calls.clear()
-    assert find_item(counting, series, "k0012345") == items(12_346)[-1]
-    assert find_item(counting, series, "nobody") is None
+    assert find_item(counting, listed, "k0012345") == items(12_346)[-1]
+    assert find_item(counting, listed, "nobody") is None
     assert counting.count("read_or_none") == 1
 
 
 def test_leaves_are_compared_before_they_are_parsed(backend: Backend) -> None:
     """A changed leaf raises, naming the file, whatever it would parse to. [MANIFEST-9]"""
-    series = write_series(backend, items(50_000))
-    other = write_series(backend, items(50_001))
-    wrong = next(leaf for leaf in other.leaves if leaf not in series.leaves)
-    path = leaf_path(series.leaves[-1].digest)
+    listed = write_items(backend, items(50_000))
+    other = write_items(backend, items(50_001))
+    wrong = next(leaf for leaf in other.leaves if leaf not in listed.leaves)
+    path = leaf_path(listed.leaves[-1].digest)
     backend.overwrite(path, backend.read(leaf_path(wrong.digest)))
     with pytest.raises(CorruptError, match=path):
-        list(iter_series(backend, series))
+        list(iter_items(backend, listed))
 
 
 def test_order_of_items_is_kept(backend: Backend) -> None:
-    """The order of a series is that in which it was written: of parts, the order of the rows. [MANIFEST-6]"""
+    """The order of an item list is that in which it was written: of parts, the order of the rows. [MANIFEST-6]"""
     backwards = items(50_000)[::-1]
-    assert list(iter_series(backend, write_series(backend, backwards))) == backwards
-    assert list(iter_series(backend, write_series(backend, backwards[:3]))) == backwards[:3]
+    assert list(iter_items(backend, write_items(backend, backwards))) == backwards
+    assert list(iter_items(backend, write_items(backend, backwards[:3]))) == backwards[:3]

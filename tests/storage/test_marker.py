@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tableformat.errors import NotAStoreError, StoreUnavailableError, TableformatError, UnsupportedError
-from tableformat.storage.backend import open_backend
 from tableformat.format.documents import check_requires
+from tableformat.storage.backend import open_backend
 from tableformat.storage.marker import MARKER_PATH, Marker, create_marker, read_marker
 from tableformat.testing import FaultBackend
 

@@ -20,8 +20,8 @@ from tableformat.errors import (
     StoreUnavailableError,
     UnsupportedError,
 )
-from tableformat.storage.backend import open_backend
 from tableformat.format.documents import Requires
+from tableformat.storage.backend import open_backend
 from tableformat.storage.versions import Tombstone, VersionFile, Versions
 from tableformat.testing import FaultBackend
 

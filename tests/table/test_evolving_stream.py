@@ -65,7 +65,9 @@ def test_a_widened_table_has_the_bytes_of_one_written_wide(backend):
     """What was given in steps ends in the same parts and digests as what was given at once."""
     first, later = [{"x": i} for i in range(3000)], [{"x": i + 0.5} for i in range(3000)]
     _, stepwise = write_all(backend, [(INTS, first), (FLOATS, later)], part_rows=1000)
-    _, at_once = write_all(backend, [(FLOATS, [{"x": float(row["x"])} for row in first]), (FLOATS, later)], part_rows=1000)
+    _, at_once = write_all(
+        backend, [(FLOATS, [{"x": float(row["x"])} for row in first]), (FLOATS, later)], part_rows=1000
+    )
     assert stepwise == at_once
 
 
@@ -82,7 +84,12 @@ def test_columns_that_come_late_are_null_before(backend):
     tables, _ = write_all(backend, batches, part_rows=900)
     assert {tuple(table.schema.names) for table in tables} == {("x", "y", "z")}
     rows = pa.concat_tables(tables).to_pylist()
-    assert rows == [{"x": i, "y": None, "z": None} for i in range(2000)] + [{"x": 1, "y": "a", "z": None}] * 2000 + [{"x": None, "y": None, "z": [1]}] * 2000
+    assert (
+        rows
+        == [{"x": i, "y": None, "z": None} for i in range(2000)]
+        + [{"x": 1, "y": "a", "z": None}] * 2000
+        + [{"x": None, "y": None, "z": [1]}] * 2000
+    )
 
 
 def test_null_columns_settle_at_the_first_value(backend):
@@ -90,7 +97,9 @@ def test_null_columns_settle_at_the_first_value(backend):
     unknown = schema_of(x=pa.int64(), y=pa.null(), never=pa.null())
     known = unknown.unify(schema_of(y=pa.float32())).schema
     tables, _ = write_all(backend, [(unknown, [{"x": 1}] * 3000), (known, [{"x": 2, "y": 0.5}] * 10)], part_rows=500)
-    assert {(table.schema.field("y").type, table.schema.field("never").type) for table in tables} == {(pa.float32(), pa.string())}
+    assert {(table.schema.field("y").type, table.schema.field("never").type) for table in tables} == {
+        (pa.float32(), pa.string())
+    }
     assert pa.concat_tables(tables)["y"].to_pylist() == [None] * 3000 + [0.5] * 10
 
 
@@ -114,7 +123,9 @@ def test_keys_are_proven_over_all_steps(backend):
     narrow = schema_of(k=pa.int64())
     rows = [{"k": i} for i in range(3000)]
     with pytest.raises(KeyValueError) as caught:
-        write_all(backend, [(narrow, rows), (narrow.unify(wide).schema, [{"k": 77, "y": "a"}])], key=("k",), part_rows=256)
+        write_all(
+            backend, [(narrow, rows), (narrow.unify(wide).schema, [{"k": 77, "y": "a"}])], key=("k",), part_rows=256
+        )
     assert "row 3000" in str(caught.value.problems[0])
     assert "row 77" in str(caught.value.problems[0])
 

@@ -9,9 +9,9 @@ import pytest
 
 from tableformat import Audio, File, Html, Image, ImageType, open_store
 from tableformat.errors import InvalidInputError, MediaError
-from tableformat.format.media.png import encode_png
 from tableformat.format import pack
-from tableformat.storage.manifests import iter_series
+from tableformat.format.media.png import encode_png
+from tableformat.storage.manifests import iter_items
 from tableformat.table.media_placer import INLINE_BYTES
 
 RNG = np.random.default_rng(5)
@@ -52,14 +52,16 @@ def stored(table, column="m"):
 
 def objects_of(table):
     source = table.source
-    return [item["key"] for item in iter_series(source.backend, source.entry.objects)]
+    return [item["key"] for item in iter_items(source.backend, source.entry.objects)]
 
 
 def files_under(store, folder):
     from pathlib import Path
 
     root = Path(store.root) / "data" / folder
-    return sorted(str(path.relative_to(root.parent)) for path in root.rglob("*") if path.is_file() and path.suffix != ".sums")
+    return sorted(
+        str(path.relative_to(root.parent)) for path in root.rglob("*") if path.is_file() and path.suffix != ".sums"
+    )
 
 
 def test_three_tiers(store):
@@ -67,7 +69,9 @@ def test_three_tiers(store):
     sizes = [0, 1, INLINE_BYTES, INLINE_BYTES + 1, 5000, 8 << 20, (8 << 20) + 1]
     datas = [noise(size) for size in sizes]
     table = commit(store, t=[{"m": File(data)} for data in datas])["t"]
-    where = ["inline" if cell["file"]["inline"] is not None else cell["file"]["uri"].split("/")[0] for cell in stored(table)]
+    where = [
+        "inline" if cell["file"]["inline"] is not None else cell["file"]["uri"].split("/")[0] for cell in stored(table)
+    ]
     assert where == ["inline"] * 3 + ["packs"] * 3 + ["blobs"]
     assert [row["m"].bytes() for row in table] == datas
     assert [cell["file"]["size"] for cell in stored(table)] == sizes
@@ -164,7 +168,16 @@ def test_mixed_columns(store):
     """References, owned bytes, copies, large files and nulls stand in one column, each as it was given."""
     old = commit(store, "old", t=[{"m": File(noise(3000))}])["t"][0]["m"]
     large, small, middle = noise((8 << 20) + 3), noise(10), noise(4000)
-    values = [File.refer("s3://bucket/key", size=3), None, File(large), old, File(small), File(middle), None, File.refer("s3://bucket/other")]
+    values = [
+        File.refer("s3://bucket/key", size=3),
+        None,
+        File(large),
+        old,
+        File(small),
+        File(middle),
+        None,
+        File.refer("s3://bucket/other"),
+    ]
     table = commit(store, t=[{"m": value} for value in values])["t"]
     found = [row["m"] for row in table]
     assert [value is None for value in found] == [value is None for value in values]
@@ -190,7 +203,9 @@ def test_large_files_are_streamed(store, tmp_path):
 def test_texts_are_compressed_where_that_helps(store):
     """A text that shrinks is stored as a zstd frame under its own digest, and reads as it was."""
     html = b"<p>hello</p>" * 1000
-    scrambled = b"<!-- " + noise(3000).hex().encode()[:5] + bytes(RNG.integers(33, 126, 3000, np.uint8).tolist()) + b" -->"
+    scrambled = (
+        b"<!-- " + noise(3000).hex().encode()[:5] + bytes(RNG.integers(33, 126, 3000, np.uint8).tolist()) + b" -->"
+    )
     table = commit(store, t=[{"m": Html(html)}, {"m": Html(scrambled)}, {"m": Html(b"<p>tiny</p>")}])["t"]
     assert [cell["encoding"] for cell in stored(table)][0] == "zstd"
     assert stored(table)[2]["encoding"] is None
@@ -214,7 +229,11 @@ def test_media_at_any_depth(store):
     """Inside lists, structs and maps each medium goes to its tier and comes back."""
     small, big = picture(1, side=4), picture(2)
     rows = [
-        {"l": [Image(big), None, Image(small)], "s": {"img": Image(big, caption="c"), "n": 1}, "k": {"a": [Image(small)]}},
+        {
+            "l": [Image(big), None, Image(small)],
+            "s": {"img": Image(big, caption="c"), "n": 1},
+            "k": {"a": [Image(small)]},
+        },
         {"l": [], "s": None, "k": None},
         {"l": None, "s": {"img": None, "n": 2}, "k": {"a": []}},
     ]
@@ -293,7 +312,12 @@ def test_structs_of_bytes_and_path(store, tmp_path):
     """The structs of another library go in: bytes where there are any, else the file."""
     path = tmp_path / "a.png"
     path.write_bytes(picture(1))
-    data = [{"bytes": picture(2), "path": "gone.png"}, {"bytes": None, "path": str(path)}, None, {"bytes": None, "path": None}]
+    data = [
+        {"bytes": picture(2), "path": "gone.png"},
+        {"bytes": None, "path": str(path)},
+        None,
+        {"bytes": None, "path": None},
+    ]
     table = commit(store, t=pa.table({"m": data}), schema={"m": ImageType()})["t"]
     assert [row["m"] and row["m"].bytes() for row in table] == [picture(2), picture(1), None, None]
 

@@ -54,7 +54,9 @@ def backend(tmp_path):
 
 @given(
     st.lists(st.integers(0, ROWS), max_size=12).map(sorted),
-    st.sampled_from([{}, {"part_rows": 700}, {"key": ["id"]}, {"key": ["id"], "part_rows": 100}, {"key": ["id", "text"]}]),
+    st.sampled_from(
+        [{}, {"part_rows": 700}, {"key": ["id"]}, {"key": ["id"], "part_rows": 100}, {"key": ["id", "text"]}]
+    ),
 )
 def test_the_same_rows_give_the_same_bytes(tmp_path_factory, cuts, options):
     """However rows are batched, parts, layout and digests are the same."""
@@ -120,7 +122,11 @@ def test_the_layout_is_settled_by_the_first_rows_alone(backend):
     schema = Schema.from_user(pa.schema({"b": pa.binary()}))
     small, large = pa.array([b"a" * 100] * 1024, pa.binary()), pa.array([bytes(100_000)] * 60, pa.binary())
     layouts = []
-    for batches in ([small, large], [pa.concat_arrays([small, large])], [small.slice(0, 1023), pa.concat_arrays([small.slice(1023), large])]):
+    for batches in (
+        [small, large],
+        [pa.concat_arrays([small, large])],
+        [small.slice(0, 1023), pa.concat_arrays([small.slice(1023), large])],
+    ):
         stream = PartStream(backend, schema)
         for batch in batches:
             stream.write([batch])
@@ -158,7 +164,9 @@ def test_no_threads_stay(backend):
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize(("operation", "nth"), [("writer", 1), ("sink.write", 2), ("sink.commit", 1), ("sink.commit", 3)])
+@pytest.mark.parametrize(
+    ("operation", "nth"), [("writer", 1), ("sink.write", 2), ("sink.commit", 1), ("sink.commit", 3)]
+)
 def test_a_failing_lane_fails_the_stream_for_good(tmp_path, operation, nth):
     """The error of the store surfaces in a later call, again in each after that, and nothing finishes."""
     backend = FaultBackend(open_backend(str(tmp_path / "store")))
@@ -197,7 +205,9 @@ def test_duplicate_keys_are_found_at_the_end(backend):
 
 def test_null_keys_name_their_row(backend):
     """A null in a key is refused with the row of the table it stands in."""
-    table = TABLE.set_column(0, ARROW.field("id"), pa.chunked_array([pa.array([*range(ROWS - 2), None, 1], pa.int64())]))
+    table = TABLE.set_column(
+        0, ARROW.field("id"), pa.chunked_array([pa.array([*range(ROWS - 2), None, 1], pa.int64())])
+    )
     with pytest.raises(KeyValueError) as caught:
         stream_of(backend, table, [2000], key=["id"])
     assert f"row {ROWS - 2}" in caught.value.problems[0].place

@@ -100,7 +100,12 @@ def test_extend_takes_a_table_of_a_store(draft):
 @pytest.mark.parametrize("source", ["sliced", "empty", "reader", "polars"])
 def test_no_rows_still_give_columns(draft, source):
     """Arrow data without rows leave their schema behind, with the types that they say."""
-    empty = {"sliced": ARROW.slice(0, 0), "empty": ARROW.schema.empty_table(), "reader": pa.RecordBatchReader.from_batches(ARROW.schema, []), "polars": pl.from_arrow(ARROW).clear()}
+    empty = {
+        "sliced": ARROW.slice(0, 0),
+        "empty": ARROW.schema.empty_table(),
+        "reader": pa.RecordBatchReader.from_batches(ARROW.schema, []),
+        "polars": pl.from_arrow(ARROW).clear(),
+    }
     with draft.table("t") as writer:
         writer.extend(empty[source])
     assert draft["t"].arrow_schema.types == ARROW.schema.types
@@ -109,7 +114,10 @@ def test_no_rows_still_give_columns(draft, source):
 
 def test_pandas_nan_is_null_in_objects_and_nan_in_floats(draft):
     """NaN stands for nothing in a column of objects, and for itself in one of floats; the index is dropped."""
-    frame = pd.DataFrame({"f": [1.0, np.nan], "o": pd.Series(["a", np.nan], dtype=object), "n": pd.array([1, None], dtype="Int64")}, index=[7, 8])
+    frame = pd.DataFrame(
+        {"f": [1.0, np.nan], "o": pd.Series(["a", np.nan], dtype=object), "n": pd.array([1, None], dtype="Int64")},
+        index=[7, 8],
+    )
     rows = written(draft, frame)
     assert list(rows[0]) == ["f", "o", "n"]
     assert np.isnan(rows[1]["f"])
@@ -270,7 +278,9 @@ def test_rows_that_do_not_fit_are_told(draft, mode, arrow):
     assert "trunc" in rejected[0][2] or "end" in rejected[0][2]
     rows = rows_of(draft)
     assert [row["n"] for row in rows] == ([0, 1, 2, 3, 4] if mode == "null" else [0, 2, 4])
-    assert [row["img"] is None for row in rows] == ([False, True, False, True, False] if mode == "null" else [False] * 3)
+    assert [row["img"] is None for row in rows] == (
+        [False, True, False, True, False] if mode == "null" else [False] * 3
+    )
     draft.commit()
     assert draft.report.rejected == {"t": rejected}
 
@@ -347,7 +357,11 @@ def test_one_object_in_many_rows_and_columns(draft, tmp_path):
             path.write_bytes(b"%d" % number)
             writer.append(a=file, b=file)
         path.unlink()
-    assert [(row["a"].bytes(), row["b"].bytes()) for row in rows_of(draft)] == [(b"0", b"0"), (b"1", b"1"), (b"2", b"2")]
+    assert [(row["a"].bytes(), row["b"].bytes()) for row in rows_of(draft)] == [
+        (b"0", b"0"),
+        (b"1", b"1"),
+        (b"2", b"2"),
+    ]
 
 
 # Keys
@@ -382,7 +396,9 @@ def test_null_keys_are_refused_at_their_row(draft, how):
     assert len(rows_of(draft)) == 2
 
 
-@pytest.mark.parametrize("value", [1.5, [1], {"a": 1}, np.zeros(2), Image(TINY_PNG)], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [1.5, [1], {"a": 1}, np.zeros(2), Image(TINY_PNG)], ids=lambda value: type(value).__name__
+)
 def test_values_that_cannot_be_keys(draft, value):
     """Floats, nested values and media are no keys; the error says what is."""
     with draft.table("t", key="k") as writer:
@@ -409,7 +425,12 @@ def test_a_closed_writer_takes_no_rows(draft):
             writer.append(x=1)
     writer.close()
     assert writer.is_closed
-    for call in (lambda: writer.append(x=1), lambda: writer.append(x="a"), lambda: writer.extend([{"x": 1}]), lambda: writer.extend(pa.table({"x": [1]}))):
+    for call in (
+        lambda: writer.append(x=1),
+        lambda: writer.append(x="a"),
+        lambda: writer.extend([{"x": 1}]),
+        lambda: writer.extend(pa.table({"x": [1]})),
+    ):
         with pytest.raises(UsageError, match="closed"):
             call()
     assert len(draft["t"]) == 3
@@ -524,7 +545,10 @@ def test_batching_does_not_matter(tmp_path, monkeypatch, replay_rows):
     """The same rows by `append`, by Arrow in any batches, and widened on the way give the same content and the same parts."""
     monkeypatch.setattr(evolving_stream, "_REPLAY_ROWS", replay_rows)
     store = open_store(tmp_path / "store")
-    rows = [{"id": n, "x": n if n < 3000 else n + 0.5, "s": None if n % 3 else str(n), "l": [n] * (n % 3)} for n in range(5000)]
+    rows = [
+        {"id": n, "x": n if n < 3000 else n + 0.5, "s": None if n % 3 else str(n), "l": [n] * (n % 3)}
+        for n in range(5000)
+    ]
     table = pa.Table.from_pylist([{**row, "x": float(row["x"])} for row in rows])
     seen = set()
     for way in ("append", "extend", "one by one", "thirds"):

@@ -19,8 +19,7 @@ import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
 import tableformat  # noqa: E402
-from tableformat.storage.documents import Requires  # noqa: E402
-from tests.publishing import publish  # noqa: E402
+from tests.publishing import Requires, publish  # noqa: E402
 from tests.sample_store import MEDIA_SCHEMA, media_row, picture, plain, scalars  # noqa: E402
 
 VERSION = ".".join(tableformat.__version__.split(".")[:2])
@@ -125,7 +124,7 @@ def break_kind(store: tableformat.Store) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[tableformat.Store], None], dict[str, Any]]] = {
-    "newer-marker": (break_marker, {"at": "store", "error": "unsupported", "says": "version 2"}),
+    "newer-marker": (break_marker, {"at": "store", "error": "unsupported", "says": "format 2"}),
     "unknown-feature": (break_feature, {"at": "version", "error": "unsupported", "says": "time-travel"}),
     "part-with-deletions": (break_deletions, {"at": "rows", "error": "unsupported", "says": "deletions"}),
     "part-of-several-files": (break_files, {"at": "rows", "error": "unsupported", "says": "several files"}),

@@ -98,6 +98,11 @@ class ArrayFile:
             )
         return np.frombuffer(self._read(size), self.dtype).reshape(shape, order="F")
 
+    @property
+    def position(self) -> int:
+        """The number of the next row."""
+        return self._next
+
     def skip(self, count: int) -> None:
         """Pass over rows."""
         left = count * self._row_bytes if self._whole is None else 0
@@ -163,14 +168,14 @@ def array_plan(file: ArrayFile) -> Plan:
         return _tensor(part, (*shape, 2), (f"{name} as pairs of real and imaginary part",))
     if dtype.kind == "M" and not shape:
         return Plan(
-            "timestamp[us]", pa.timestamp("us"), build=lambda cells, lost: pa.array(np.asarray(cells).astype("M8[us]"))
+            "timestamp[us]", pa.timestamp("us"), build=lambda cells, _lost: pa.array(np.asarray(cells).astype("M8[us]"))
         )
     if kind in _NUMBERS and not shape:
         data_type = pa.from_numpy_dtype(dtype.newbyteorder("="))
         return Plan(
             str(data_type),
             data_type,
-            build=lambda cells, lost: pa.array(_native(np.asarray(cells)), data_type),
+            build=lambda cells, _lost: pa.array(_native(np.asarray(cells)), data_type),
             notes=("single values",),
         )
     if kind in _NUMBERS:
@@ -182,7 +187,7 @@ def array_plan(file: ArrayFile) -> Plan:
         return Plan(
             str(data_type),
             data_type,
-            build=lambda cells, lost: pa.array(np.asarray(cells).tolist(), data_type),
+            build=lambda cells, _lost: pa.array(np.asarray(cells).tolist(), data_type),
             notes=(f"an array of {dtype}",),
         )
     raise UnsupportedError(message("reading arrays", expected="numbers, bools or text", got=str(dtype)))

@@ -21,12 +21,12 @@ class ClassSets:
     """The class sets of one artifact, each read once."""
 
     def __init__(
-        self, read: Callable[[str, str | None, str, int | None], bytes | None], report: ArtifactReport
+        self, read: Callable[[str, str | None, object, int | None], bytes | None], report: ArtifactReport
     ) -> None:
         self._read, self._report = read, report
         self._known: dict[tuple[str, str | None], tableformat.Classes | None] = {}
 
-    def of_cell(self, value: Any, table_ref: str | None, place: str) -> tableformat.Classes | None:
+    def of_cell(self, value: Any, table_ref: str | None, place: object) -> tableformat.Classes | None:
         """The classes that `{"type": "classes-file", "path": …}` or an inline object names; None where there are none."""
         if not isinstance(value, Mapping):
             return None
@@ -40,13 +40,13 @@ class ClassSets:
             self._known[key] = self._load(path, table_ref, place)
         return self._known[key]
 
-    def _load(self, path: str, table_ref: str | None, place: str) -> tableformat.Classes | None:
+    def _load(self, path: str, table_ref: str | None, place: object) -> tableformat.Classes | None:
         data = self._read(path, table_ref, place, _MAX_BYTES)
         if data is None:
             self._report.warn(place, f"the class set {path!r} is missing", "missing-media")
             return None
         if path == SHARED_PATH:
-            self._report.warn(
+            self._report.note(
                 path,
                 "images of its time all point at this class set, whichever was theirs: labels are sure only where there was one set",
                 "shared-classes",
@@ -64,7 +64,7 @@ class ClassSets:
         return classes_of_set(found, path, self._report)
 
 
-def classes_of_set(items: list[Any], place: str, report: ArtifactReport) -> tableformat.Classes | None:
+def classes_of_set(items: list[Any], place: object, report: ArtifactReport) -> tableformat.Classes | None:
     """The classes of a list of `{"id": …, "name": …}`. Ids that are no numbers are numbered, and kept as `legacy_id`; of an id
     that stands twice the last counts."""
     listed: dict[int, dict[str, Any]] = {}

@@ -45,13 +45,13 @@ class MediaReader:
         """Other artifacts whose files were read, by label."""
         self.classes = ClassSets(self.read_file, report)
 
-    def read_file(self, path: str, table_ref: str | None, place: str, limit: int | None = None) -> bytes | None:
+    def read_file(self, path: str, table_ref: str | None, place: object, limit: int | None = None) -> bytes | None:
         """The bytes of a file that an object names; None, with a warning, where they are not at hand."""
         found = self._locate(path, table_ref, place)
         return None if found is None or found.artifact is None else self._bytes(found, place, limit)
 
     def read(
-        self, cell: Mapping[str, Any], place: str, table_ref: str | None = None, *, bare: bool = False
+        self, cell: Mapping[str, Any], place: object, table_ref: str | None = None, *, bare: bool = False
     ) -> MediaCell:
         """The media of an object at `place`. With `bare`, without what is said about it, which `more` then holds."""
         kind, path = media_kind(cell), str(cell["path"])
@@ -72,6 +72,7 @@ class MediaReader:
             media = self._own(kind, found, cell, caption, place)
         if media is None:
             return MediaCell(None, path, {key: value for key, value in cell.items() if key != "path"})
+        self.used.add(path)
         if isinstance(media, tableformat.Image):
             if bare:
                 more |= {key: cell[key] for key in ("boxes", "masks", "classes") if key in cell}
@@ -84,7 +85,7 @@ class MediaReader:
 
     # Bytes
 
-    def _locate(self, path: str, table_ref: str | None, place: str) -> Located | None:
+    def _locate(self, path: str, table_ref: str | None, place: object) -> Located | None:
         try:
             found = self._library.locate(self._artifact, path, table_ref)
             if found.is_missing and table_ref is not None:
@@ -93,12 +94,11 @@ class MediaReader:
             self._report.warn(place, str(error), "path")
             return None
         if not found.is_missing:
-            self.used.add(path)
             if found.artifact is not None and found.artifact is not self._artifact:
                 self.sources[found.artifact.label] = found.artifact
         return found
 
-    def _bytes(self, found: Located, place: str, limit: int | None = None) -> bytes | None:
+    def _bytes(self, found: Located, place: object, limit: int | None = None) -> bytes | None:
         assert found.artifact is not None
         try:
             data = found.artifact.folder.read(found.path, limit)
@@ -108,7 +108,7 @@ class MediaReader:
         self._report.bytes_in += len(data)
         return data
 
-    def _own(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: str) -> Any:
+    def _own(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object) -> Any:
         assert found.artifact is not None
         make = MEDIA_CLASSES[kind]
         size = found.entry.size if found.entry is not None else None
@@ -119,7 +119,12 @@ class MediaReader:
             if data is None:
                 return None
             self._verify(data, found, cell, place)
-            media = make(data, caption=caption, format=_hint(kind, found.path))
+            name = found.path.rpartition("/")[2]
+            media = (
+                tableformat.File(data, name, caption=caption)
+                if kind == "file"
+                else make(data, caption=caption, format=_hint(kind, name))
+            )
         try:
             media.prepare()
         except (InvalidInputError, LookupError) as error:
@@ -133,7 +138,7 @@ class MediaReader:
         except TableformatError:
             return None
 
-    def _verify(self, data: bytes, found: Located, cell: Mapping[str, Any], place: str) -> None:
+    def _verify(self, data: bytes, found: Located, cell: Mapping[str, Any], place: object) -> None:
         """Compare with the strongest digest that was told: SHA-256 in the cell, else that of the manifest."""
         told = cell.get("sha256")
         if isinstance(told, str) and (
@@ -150,7 +155,7 @@ class MediaReader:
         elif found.entry is not None and (problem := found.entry.problem_of(data)) is not None:
             self._report.warn(place, f"the file {found.path!r}: {problem}", "digest")
 
-    def _refer(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: str) -> Any:
+    def _refer(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object) -> Any:
         """Media that stay where the manifest says they are."""
         assert found.uri is not None
         entry = found.entry
@@ -194,7 +199,7 @@ class MediaReader:
     # Annotations
 
     def _annotated(
-        self, image: Any, cell: Mapping[str, Any], place: str, table_ref: str | None
+        self, image: Any, cell: Mapping[str, Any], place: object, table_ref: str | None
     ) -> tuple[Any, dict[str, Any]]:
         """The image with boxes, masks and classes, and those that could not be kept so."""
         if not any(key in cell for key in ("boxes", "masks", "classes")):
@@ -206,12 +211,13 @@ class MediaReader:
         boxes = self._layers(cell.get("boxes"), _boxes, "boxes", left, place)
         paths: dict[str, Any] = {}
 
-        def mask(value: Any, where: str) -> Any:
+        def mask(value: Any, where: object) -> Any:
             path = value["path"]
             data = self.read_file(path, table_ref, where)
             if data is None:
                 raise NotFoundError(f"the mask {path!r} is missing")
             made = tableformat.Mask(data)
+            self.used.add(path)
             said = {key: one for key, one in value.items() if key not in ("_type", "sha256", "digest")}
             told = value.get("sha256")
             if isinstance(told, str) and hashlib.sha256(data).hexdigest() != told:
@@ -236,7 +242,7 @@ class MediaReader:
         return made, left
 
     def _layers(
-        self, value: Any, make: Callable[[Any, str], Any], role: str, left: dict[str, Any], place: str
+        self, value: Any, make: Callable[[Any, object], Any], role: str, left: dict[str, Any], place: object
     ) -> dict[str, Any] | None:
         if value is None:
             return None
@@ -255,7 +261,7 @@ class MediaReader:
         return made
 
 
-def _boxes(value: Any, _where: str) -> list[tableformat.Box]:
+def _boxes(value: Any, _where: object) -> list[tableformat.Box]:
     if not isinstance(value, list):
         raise TypeError("no list of boxes")
     return [tableformat.Box.from_dict(item, strict=False) for item in value]
@@ -268,9 +274,8 @@ def _is_text(value: Any) -> bool:
         return False
 
 
-def _hint(kind: str, path: str) -> str | None:
+def _hint(kind: str, name: str) -> str | None:
     """The format that the name of a file says, for kinds whose bytes do not tell."""
-    name = path.rpartition("/")[2]
     extension = name.rpartition(".")[2].lower() if "." in name else ""
     if kind == "object3d" and name.endswith(".pts.json"):
         return "pts.json"
@@ -289,10 +294,8 @@ def _unsaid(more: dict[str, Any], media: Any, path: str) -> dict[str, Any] | Non
                     del more[name]
             except TableformatError:
                 pass
-    if media.reference is None or (media.digest is not None and media.digest.endswith(str(more.get("sha256")))):
-        # Where the bytes are ours, one that differs was reported, and stays.
-        if "sha256" in more and media.path is None and media.digest == f"sha256:{more['sha256']}":
-            del more["sha256"]
+    if media.path is None and "sha256" in more and media.digest == f"sha256:{more['sha256']}":
+        del more["sha256"]  # one that differs was reported, and stays
     if "digest" in more and media.reference is None:
         del more["digest"]
     return more or None

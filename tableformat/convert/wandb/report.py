@@ -62,6 +62,8 @@ class ArtifactReport:
     """What it holds."""
     warnings: list[Problem] = field(default_factory=list)
     """What was wrong in the source, the first thousand of each kind."""
+    notes: list[Problem] = field(default_factory=list)
+    """What is good to know, and no fault."""
     not_carried: list[Problem] = field(default_factory=list)
     """What is in the source and not in the version, and why."""
     counts: Counter[str] = field(default_factory=Counter)
@@ -83,11 +85,17 @@ class ArtifactReport:
         """Cells of all tables."""
         return sum((entry.rows or 0) * len(entry.columns) for entry in self.entries)
 
-    def warn(self, place: str, text: str, kind: str) -> None:
+    def warn(self, place: object, text: str, kind: str) -> None:
         """Something is wrong at `place`; without `strict`, the conversion goes on."""
         self.counts[kind] += 1
         if self.counts[kind] <= _KEPT:
-            self.warnings.append(Problem(place, text, kind))
+            self.warnings.append(Problem(str(place), text, kind))
+
+    def note(self, place: object, text: str, kind: str) -> None:
+        """Something is worth knowing about `place`."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= _KEPT:
+            self.notes.append(Problem(str(place), text, kind))
 
     def warn_all(self, problems: list[Problem], place: str = "") -> None:
         """Warn of each of `problems`."""
@@ -100,18 +108,19 @@ class ArtifactReport:
                 problem.kind,
             )
 
-    def leave_out(self, place: str, why: str, kind: str = "left-out") -> None:
+    def leave_out(self, place: object, why: str, kind: str = "left-out") -> None:
         """What is at `place` is not in the version."""
         self.counts[kind] += 1
         if self.counts[kind] <= _KEPT:
-            self.not_carried.append(Problem(place, why, kind))
+            self.not_carried.append(Problem(str(place), why, kind))
 
     def to_json(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "source": self.source, "target": self.target, "state": self.state, "error": self.error, "rows": self.rows, "cells": self.cells,
             "bytes_in": self.bytes_in, "bytes_out": self.bytes_out, "unresolved": self.unresolved, "counts": dict(self.counts),
-            "warnings": [_problem(problem) for problem in self.warnings], "not_carried": [_problem(problem) for problem in self.not_carried],
+            "warnings": [_problem(problem) for problem in self.warnings], "notes": [_problem(problem) for problem in self.notes],
+            "not_carried": [_problem(problem) for problem in self.not_carried],
             "entries": [
                 {
                     "entry": entry.entry, "kind": entry.kind, "sources": entry.sources, "rows": entry.rows,
@@ -137,7 +146,11 @@ class ArtifactReport:
                 was = "" if column.original == column.name else f" (was {column.original!r})"
                 notes = f": {'; '.join(column.notes)}" if column.notes else ""
                 yield f"    {column.name}{was}: {column.declared} → {column.type}{notes}"
-        for title, problems in (("warning", self.warnings), ("not carried over", self.not_carried)):
+        for title, problems in (
+            ("warning", self.warnings),
+            ("note", self.notes),
+            ("not carried over", self.not_carried),
+        ):
             for problem in problems:
                 yield f"  {title}: {problem}"
         for ref in self.unresolved:

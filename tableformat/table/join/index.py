@@ -170,11 +170,11 @@ def hash_bytes(column: pa.Array, seed: int) -> Codes:
     """A 64-bit hash of each value of a binary column without nulls: all values together, eight bytes at a time."""
     count = len(column)
     _, offsets_buffer, data = column.buffers()
-    if not count or data is None or data.size == 0:
-        return np.full(count, seed, np.uint64)
+    if not count:
+        return np.empty(0, np.uint64)
     offsets = np.frombuffer(offsets_buffer, np.int32)[column.offset : column.offset + count + 1].astype(np.int64)
     begins, lengths = offsets[:-1], np.diff(offsets)
-    raw = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]]
+    raw = np.frombuffer(data or b"", np.uint8)[offsets[0] : offsets[-1]]
     padded = np.empty(len(raw) + 8, np.uint8)
     padded[: len(raw)], padded[len(raw) :] = raw, 0
     begins = begins - offsets[0]

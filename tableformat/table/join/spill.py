@@ -61,8 +61,8 @@ def iter_spilled(
         try:
             connection.register("l", sides[0].reader())
             connection.register("r", sides[1].reader())
-            result = connection.execute(_sql(sides, pairs, how, ordered=ordered))
-            for batch in _arrow(result):
+            relation = connection.sql(_sql(sides, pairs, how, ordered=ordered))
+            for batch in _arrow(relation):
                 if batch.num_rows:
                     yield _pairs(batch, sides, how)
         except duckdb.OutOfMemoryException as error:
@@ -74,13 +74,11 @@ def iter_spilled(
             connection.close()
 
 
-def _arrow(result: Any) -> Iterator[pa.RecordBatch]:
-    reader = (
-        result.to_arrow_reader(_BATCH_ROWS)
-        if hasattr(result, "to_arrow_reader")
-        else result.fetch_record_batch(_BATCH_ROWS)
-    )
-    yield from reader
+def _arrow(relation: Any) -> Iterator[pa.RecordBatch]:
+    if hasattr(relation, "to_arrow_reader"):
+        yield from relation.to_arrow_reader(_BATCH_ROWS)
+    else:  # before DuckDB 1.4
+        yield from relation.fetch_arrow_reader(_BATCH_ROWS)
 
 
 def _sql(sides: Sequence[_Stream], pairs: Sequence[KeyPair], how: How, *, ordered: bool) -> str:

@@ -1,6 +1,6 @@
-"""Series: long lists of documents in a manifest, inline while they are short and in Parquet leaves when they grow.
+"""ItemList: long lists of documents in a manifest, inline while they are short and in Parquet leaves when they grow.
 
-A series is `{"count": n, "items": […]}` or `{"count": n, "leaves": [{"digest", "size", "count", "first", "last"}…]}`. Items
+An item list is `{"count": n, "items": […]}` or `{"count": n, "leaves": [{"digest", "size", "count", "first", "last"}…]}`. Items
 are JSON objects with a text under `key`, by which leaves are cut (so that equal neighbours give equal leaves) and, where
 the items are sorted, found. A leaf holds `key`, `rows`, `bytes` and the item as canonical JSON: any engine can list it.
 """
@@ -19,10 +19,10 @@ from tableformat.digest import check_digest, digest_of
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import FormatError, LimitError, message
 
-__all__ = ["INLINE_BYTES", "LeafDescriptor", "Series", "decode_leaf", "encode_leaves"]
+__all__ = ["INLINE_BYTES", "ItemList", "LeafDescriptor", "decode_leaf", "encode_leaves"]
 
 INLINE_BYTES: Final = 16 << 10
-"""Longest JSON text of a series' items that stands inline."""
+"""Longest JSON text of the items of a list that stands inline."""
 _TARGET_ITEMS: Final = 1 << 14
 _MAX_ITEMS: Final = 1 << 16
 _MAX_LEAF_BYTES: Final = 64 << 20
@@ -39,7 +39,7 @@ _SCHEMA: Final = pa.schema(
 
 @dataclass(frozen=True, slots=True)
 class LeafDescriptor:
-    """One leaf of a series: a file `manifests/<hex>.parquet`."""
+    """One leaf of an item list: a file `manifests/<hex>.parquet`."""
 
     digest: str
     """SHA-256 of the file."""
@@ -57,7 +57,7 @@ class LeafDescriptor:
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class ItemList:
     """A list of items as a manifest holds it: either `items` or `leaves`."""
 
     count: int = 0
@@ -70,9 +70,9 @@ class Series:
         return {"count": self.count, "items": list(self.items)}
 
     @classmethod
-    def from_json(cls, value: object, place: str) -> Series:
-        """Read a series; raises `FormatError` naming `place` where it is malformed or its counts disagree."""
-        doing = "reading a series of a manifest"
+    def from_json(cls, value: object, place: str) -> ItemList:
+        """Read an item list; raises `FormatError` naming `place` where it is malformed or its counts disagree."""
+        doing = "reading an item list of a manifest"
         if not isinstance(value, dict) or not isinstance(value.get("count"), int):
             raise FormatError(message(doing, path=place, expected="an object with a count", got=repr(value)[:100]))
         items, leaves = value.get("items", []), value.get("leaves", [])
@@ -147,11 +147,12 @@ def decode_leaf(data: bytes, leaf: LeafDescriptor, path: str) -> list[JsonObject
         if file.metadata.num_rows != leaf.count or leaf.count > _MAX_ITEMS or decoded > _MAX_DECODED:
             raise FormatError(message(doing, path=path, expected=f"{leaf.count} items", got=file.metadata.num_rows))
         columns = file.read(columns=["item"]).columns
-        texts = columns[0].to_pylist() if columns and pa.types.is_string(columns[0].type) else [None]
+        texts: list[str | None] = columns[0].to_pylist() if columns and pa.types.is_string(columns[0].type) else [None]
     except (pa.ArrowException, OSError, KeyError, UnicodeError) as error:
         raise FormatError(message(doing, path=path, got=str(error)[:300])) from error
-    if None in texts or len(texts) != leaf.count:
+    present = [text for text in texts if text is not None]
+    if len(present) != leaf.count:
         raise FormatError(
             message(doing, path=path, expected=f"{leaf.count} items as text", got="other columns or values")
         )
-    return [decode_document(text.encode("utf-8"), path) for text in texts]
+    return [decode_document(text.encode("utf-8"), path) for text in present]

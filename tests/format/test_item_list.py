@@ -1,4 +1,4 @@
-"""Series: items inline or in leaves, counted, cut by their keys, and never believed."""
+"""ItemList: items inline or in leaves, counted, cut by their keys, and never believed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tableformat.digest import digest_of
 from tableformat.errors import FormatError, LimitError, TableformatError
-from tableformat.format.series import LeafDescriptor, Series, decode_leaf, encode_leaves
+from tableformat.format.item_list import ItemList, LeafDescriptor, decode_leaf, encode_leaves
 
 DIGEST = digest_of(b"")
 
@@ -32,7 +32,7 @@ def test_leaves_hold_what_was_put_in(count: int) -> None:
     [(described, data)] = encode_leaves(items(count))
     assert described == LeafDescriptor(digest_of(data), len(data), count, "k0000000", f"k{count - 1:07}")
     assert decode_leaf(data, described, "x") == items(count)
-    assert Series.from_json(Series(count, leaves=(described,)).to_json(), "x").leaves == (described,)
+    assert ItemList.from_json(ItemList(count, leaves=(described,)).to_json(), "x").leaves == (described,)
 
 
 def test_leaves_are_files_that_any_engine_lists() -> None:
@@ -63,16 +63,16 @@ def test_leaves_are_cut_by_keys() -> None:
         {"count": 2, "leaves": [leaf()]}, {"count": 1, "items": []},
     ],
 )  # fmt: skip
-def test_malformed_series_are_refused(value: object) -> None:
+def test_malformed_item_lists_are_refused(value: object) -> None:
     """Another shape, and counts that do not agree, are format errors that name the place. [MANIFEST-7]"""
     with pytest.raises(FormatError, match=r"entries\.train|digest"):
-        Series.from_json(value, "entries.train")
+        ItemList.from_json(value, "entries.train")
 
 
-def test_a_series_has_items_or_leaves() -> None:
+def test_a_item_lists_has_items_or_leaves() -> None:
     """Both at once are refused. [MANIFEST-8]"""
     with pytest.raises(FormatError):
-        Series.from_json({"count": 2, "items": [{"key": "a"}], "leaves": [leaf()]}, "x")
+        ItemList.from_json({"count": 2, "items": [{"key": "a"}], "leaves": [leaf()]}, "x")
 
 
 def test_leaves_that_say_another_count_are_refused() -> None:
