@@ -37,6 +37,7 @@ from tableformat.format.types import (
     VideoType,
 )
 from tableformat.store import Store, open_store, read_table
+from tableformat.table.joined import JoinedTable
 from tableformat.table.local_table import LocalTable
 from tableformat.table.table import Table
 from tableformat.table.writer import TableWriter
@@ -55,6 +56,7 @@ __all__ = [
     "HtmlType",
     "Image",
     "ImageType",
+    "JoinedTable",
     "JsonType",
     "LocalTable",
     "Mask",

@@ -24,10 +24,12 @@ from tableformat.storage.manifests import find_item, iter_items, read_root
 from tableformat.storage.names import Selector, parse_selection
 from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.cell_reader import CellReader
+from tableformat.table.join.stored import Target
+from tableformat.table.joined_entry import open_joined
 from tableformat.table.source import TableSource
 from tableformat.table.table import Table
 
-__all__ = ["Artifact", "manifest_of", "open_item"]
+__all__ = ["Artifact", "manifest_of", "open_item", "spellings"]
 
 FindClasses = Callable[[str], Classes | None]
 _SUFFIX: Final = ".json"
@@ -137,12 +139,12 @@ class Artifact(Mapping[str, Any]):
 
     def used_by(self) -> list[Artifact]:
         """The versions of this store that were made from this one. Reads the version files of every artifact."""
-        found = []
-        for name in self._context.artifact_names():
-            for version in live_versions(self._context, name):
-                if any(source.digest == self._digest and source.artifact == self._name for source in version.inputs):
-                    found.append(Artifact(self._context, name, version))
-        return found
+        return [
+            Artifact(self._context, name, version)
+            for name in self._context.artifact_names()
+            for version in live_versions(self._context, name)
+            if any(source.digest == self._digest and source.artifact == self._name for source in version.inputs)
+        ]
 
     def input_name(self, root: str) -> str:
         """What an `Input` in the store at `root` calls this artifact: its name, or its address in another store."""
@@ -179,6 +181,7 @@ class Artifact(Mapping[str, Any]):
             self._class_set,
             artifact=f"{self._name}@{self._digest}",
             source_input=self._as_input(),
+            open_name=self.__getitem__,
         )
 
     def get(self, name: str, default: Any = None) -> Any:
@@ -214,7 +217,7 @@ class Artifact(Mapping[str, Any]):
     def _find(self, name: object) -> JsonObject | None:
         if not isinstance(name, str):
             return None
-        for candidate in _spellings(name):
+        for candidate in spellings(name):
             item = find_item(self._context.backend, self._manifest.entries, candidate)
             if item is not None:
                 return item
@@ -278,7 +281,7 @@ def manifest_of(context: StoreContext, version: VersionFile) -> Manifest:
     return read_root(context.backend, version.root)
 
 
-def _spellings(name: str) -> Iterator[str]:
+def spellings(name: str) -> Iterator[str]:
     """The name, and the name without the suffix that entries had in the system that this one follows."""
     yield name
     if name.endswith(_SUFFIX):
@@ -296,14 +299,21 @@ def open_item(
     *,
     artifact: str = "",
     source_input: Input | None = None,
+    open_name: Callable[[str], Any] | None = None,
 ) -> Any:
-    """The object behind an entry. Raises `UnsupportedError` for a kind that this library does not open."""
+    """The object behind an entry; `open_name` opens the others of its version, for joined tables. Raises `UnsupportedError` for a kind that this library does not open."""
     kind = item.get("kind")
 
     def reader() -> CellReader:
         """Reads the cells of an entry that is no table."""
         source = source_of(
-            context, TableEntry.empty(), address, find_classes, artifact=artifact, name=item["name"], source_input=source_input
+            context,
+            TableEntry.empty(),
+            address,
+            find_classes,
+            artifact=artifact,
+            name=item["name"],
+            source_input=source_input,
         )
         return CellReader(source)
 
@@ -314,6 +324,8 @@ def open_item(
                 context, entry, address, find_classes, artifact=artifact, name=item["name"], source_input=source_input
             )
         )
+    if kind == "joined_table" and open_name is not None:
+        return open_joined(item, address, lambda target: _open_target(context, target, open_name))
     if kind == "classes":
         return read_classes(item, lambda place: _read_place(context, place, item), address)
     if kind == "file":
@@ -327,11 +339,18 @@ def open_item(
         message(
             "opening an entry",
             path=address,
-            expected="table, classes, media or file",
+            expected="table, joined_table, classes, media or file",
             got=f"{known}: {kind!r}",
             todo="upgrade tableformat",
         )
     )
+
+
+def _open_target(context: StoreContext, target: Target, open_name: Callable[[str], Any]) -> Any:
+    """A side of a joined table: an entry of the same version, or of a version that is named by its digest."""
+    if target.artifact is None:
+        return open_name(target.path)
+    return Artifact(context, target.artifact, None, digest=target.digest)[target.path]
 
 
 def _media_of(schema: Schema, row: list[pa.Array], reader: CellReader) -> Any:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Final, Literal, Self, get_args
 
-from tableformat.artifact import Artifact, manifest_of
+from tableformat.artifact import Artifact, manifest_of, spellings
 from tableformat.context import StoreContext
 from tableformat.document import JsonObject, decode_document
 from tableformat.entries import content_of_item, item_of
@@ -38,6 +38,7 @@ from tableformat.staging import Dedup, Staging
 from tableformat.storage.manifests import iter_items, write_items, write_root
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
 from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile
+from tableformat.table.join.stored import check_joins
 from tableformat.table.writer import TableWriter
 
 __all__ = ["Draft", "Report"]
@@ -107,7 +108,9 @@ class Draft:
             )
         self._type = given
         if dedup not in get_args(Dedup):
-            raise InvalidInputError(message(f"drafting {name!r}", expected="dedup " + " | ".join(get_args(Dedup)), got=repr(dedup)[:40]))
+            raise InvalidInputError(
+                message(f"drafting {name!r}", expected="dedup " + " | ".join(get_args(Dedup)), got=repr(dedup)[:40])
+            )
         self._metadata = (
             user_json(metadata, "metadata")
             if metadata is not None
@@ -124,6 +127,8 @@ class Draft:
         self._base_items = dict(self._items)
         self._folded = {folded(name): name for name in self._items}  # no two names differ by case alone
         self._staging = Staging(context, name, dedup, self._settle_item, self._base_items)
+        self._staging.open_name = self.__getitem__
+        self._staging.find_name = self._find_name
         self._inputs: dict[tuple[str, str], Input] = {}
         self._state: Literal["open", "committed", "discarded", "failed"] = "open"
         self._pid = os.getpid()
@@ -194,7 +199,7 @@ class Draft:
     def add(self, obj: Any, name: str, *, replace: bool = False) -> Any:
         """Store `obj` under `name`, with what it depends on, and return it.
 
-        Takes data frames, Arrow tables and streams, `Table`s, media, `Classes`, and paths of files. Raises `ExistsError`
+        Takes data frames, Arrow tables and streams, `Table`s, `JoinedTable`s, media, `Classes`, and paths of files. Raises `ExistsError`
         where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind.
         """
         self._check()
@@ -266,6 +271,9 @@ class Draft:
         if (replaced := aside[0]) is not None:
             replaced.abort()
 
+    def _find_name(self, name: str) -> str | None:
+        return next((found for found in spellings(name) if found in self), None)
+
     def _settle_item(self, name: str, kind: str, content: str, fields: JsonObject) -> None:
         """Staging has made an entry."""
         self._items[name] = item_of(name, kind, content, fields)
@@ -315,6 +323,7 @@ class Draft:
             self._staging.abort()
 
     def _manifest(self, type_: str, metadata: str, items: Mapping[str, JsonObject]) -> Manifest:
+        check_joins(items, f"committing the draft of {self._name!r}")
         named = [items[name] for name in sorted(items)]
         content = content_of(type_, metadata, [(item["name"], item["kind"], content_of_item(item)) for item in named])
         return Manifest(type_, metadata, content, write_items(self._context.backend, named))

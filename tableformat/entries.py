@@ -68,9 +68,7 @@ def read_classes(item: JsonObject, read: ReadPlace, path: str) -> Classes:
     if not isinstance(document, dict):
         raise FormatError(message("reading a class set", path=path, expected="an object", got=type(document).__name__))
     classes = (
-        Classes.from_json(document, path)
-        if "document" in item
-        else Classes.decode(read(_place(place, path)), path)
+        Classes.from_json(document, path) if "document" in item else Classes.decode(read(_place(place, path)), path)
     )
     if classes.digest != item.get("digest"):
         raise CorruptError(message("reading a class set", path=path, expected=item.get("digest"), got=classes.digest))

@@ -29,6 +29,8 @@ from tableformat.storage.sessions import WriterSession
 from tableformat.storage.versions import Input
 from tableformat.table.build import build_columns
 from tableformat.table.inference import TableInference
+from tableformat.table.joined import JoinedTable
+from tableformat.table.joined_entry import document_of
 from tableformat.table.media_placer import MediaPlacer
 from tableformat.table.sources import is_rows
 from tableformat.table.table import Table
@@ -74,12 +76,17 @@ class Staging:
         self._writers: dict[str, TableWriter] = {}
         self._waiting: dict[str, _WaitingBlob | _WaitingMedia] = {}
         self._given: dict[str, Any] = {}
+        self._tables_given: dict[str, Any] = {}  # the objects of tables, by which joined tables name their sides
         self._tables: dict[str, JsonObject] = {}
         self._written: dict[str, WrittenTable] = {}
         self._part_bytes: dict[str, int] = {}
         self._classes: dict[str, Classes] = {}
         self._named_classes: dict[str, str] = {}  # digest by name of entry
         self._sources: dict[tuple[str, str], Input] = {}
+        self.open_name: Callable[[str], Any] = self._given.__getitem__
+        """Opens an entry of the draft, the ones that it inherited included; set by the draft."""
+        self.find_name: Callable[[str], str | None] = lambda _: None
+        """The entry of the draft that a text names, or None; set by the draft."""
 
     # What it holds
 
@@ -110,9 +117,8 @@ class Staging:
 
     def open_item(self, item: JsonObject) -> Any:
         """The object behind an entry."""
-        return open_item(
-            self._context, item, f"{self._context.root}#{self._artifact} (draft)/{item['name']}", self._classes.get
-        )
+        address = f"{self._context.root}#{self._artifact} (draft)/{item['name']}"
+        return open_item(self._context, item, address, self._classes.get, open_name=self.open_name)
 
     def has_failed(self, name: str) -> bool:
         """Whether what is staged under `name` is a table whose writer failed: it can only be dropped."""
@@ -136,7 +142,7 @@ class Staging:
 
     def _by_name(self) -> tuple[dict[str, Any], ...]:
         tables = (self._tables, self._written, self._part_bytes)
-        return (self._writers, self._waiting, self._given, *tables, self._named_classes)
+        return (self._writers, self._waiting, self._given, *tables, self._named_classes, self._tables_given)
 
     def inputs(self) -> Iterable[Input]:
         """The versions that entries were copied from, or whose media were."""
@@ -268,6 +274,10 @@ class Staging:
             self._add_classes(obj, name)
         elif isinstance(obj, Table):
             self._add_table(obj, name)
+            self._tables_given[name] = obj
+        elif isinstance(obj, JoinedTable):
+            self._add_joined(obj, name)
+            return
         elif isinstance(obj, str | os.PathLike):
             self._add_path(os.fspath(obj), name)
         elif isinstance(obj, File):
@@ -282,7 +292,7 @@ class Staging:
             raise InvalidInputError(
                 message(
                     f"adding {name!r}",
-                    expected="a data frame, Arrow data, a Table, media, Classes or the path of a file",
+                    expected="a data frame, Arrow data, a Table, a JoinedTable, media, Classes or the path of a file",
                     got=type(obj).__name__,
                 )
             )
@@ -308,12 +318,35 @@ class Staging:
             self._part_bytes[name] = 0
         else:
             with self.table(
-                name, Schema(tuple(column.without_ids() for column in table.schema.columns)), list(table.key) or None, {}
+                name,
+                Schema(tuple(column.without_ids() for column in table.schema.columns)),
+                list(table.key) or None,
+                {},
             ) as writer:
                 writer.extend(table)
         for classes in table.class_sets():
             self._classes[classes.digest] = classes
         self._note_source(table.source)
+
+    def _add_joined(self, joined: JoinedTable, name: str) -> None:
+        """What it names is stored, no rows. It is opened once, so that what is wrong with it is an error here."""
+        document = document_of(joined, self._context.root, self._name_of, f"adding joined table {name!r}")
+        opened = self.open_item({**document.fields(), "kind": "joined_table", "name": name})
+        self._settle_entry(name, "joined_table", document.content, document.fields())
+        self._tables_given[name] = joined
+        for source in [*joined.inputs(), *opened.inputs()]:
+            self._sources.setdefault((source.artifact, source.digest), source)
+
+    def _name_of(self, obj: Any) -> str | None:
+        """The entry of this draft that an object is: the one it was added as, a table of the draft, or a name."""
+        if isinstance(obj, str):
+            return self.find_name(obj)
+        added = next((name for name, given in self._tables_given.items() if given is obj), None)
+        if added is None and isinstance(obj, Table) and (entry := obj.whole_entry(self._context.root)) is not None:
+            name = obj.source.name
+            there = self._tables.get(name) or self._base_items.get(name) or {}
+            added = name if not obj.source.artifact and there.get("content") == entry.content else None
+        return added
 
     def _add_path(self, path: str, name: str) -> None:
         if os.path.isdir(path):

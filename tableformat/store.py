@@ -104,7 +104,9 @@ class Store:
         """
         if not isinstance(selection, str):
             raise InvalidInputError(
-                message("opening a version", path=self.root, expected="text such as 'animals:v3'", got=repr(selection)[:100])
+                message(
+                    "opening a version", path=self.root, expected="text such as 'animals:v3'", got=repr(selection)[:100]
+                )
             )
         name, selector = parse_selection(selection)
         try:
@@ -217,7 +219,9 @@ class Store:
 
     # Checking
 
-    def verify(self, selection: str, *, progress: VerifyProgress | None = None, workers: int | None = None) -> VerifyReport:
+    def verify(
+        self, selection: str, *, progress: VerifyProgress | None = None, workers: int | None = None
+    ) -> VerifyReport:
         """Check every byte of a version (`name`, `name:v3`, `name:alias`, `name@sha256:…`) against every digest that speaks of it.
 
         `progress` is called with the bytes and files done and the path at hand; `workers` are threads (None: one for each

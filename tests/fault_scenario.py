@@ -19,7 +19,19 @@ from tableformat.storage.backend import open_backend
 from tableformat.store import Store
 from tableformat.testing import FaultBackend
 
-__all__ = ["FIRST", "NAME", "SCHEMA", "SECOND", "When", "add_rows", "commit_alone", "killed", "open_with_faults", "read_rows", "run"]
+__all__ = [
+    "FIRST",
+    "NAME",
+    "SCHEMA",
+    "SECOND",
+    "When",
+    "add_rows",
+    "commit_alone",
+    "killed",
+    "open_with_faults",
+    "read_rows",
+    "run",
+]
 
 NAME = "runs"
 SCHEMA = {"id": pa.int64(), "image": tableformat.ImageType()}

@@ -21,7 +21,7 @@ NAME = "sample"
 CLASSES = tableformat.Classes({0: "cat", 1: "dog"})
 LAYERS = tableformat.Classes(["road", "sky"])
 _UTC = datetime.UTC
-_MOMENT = datetime.datetime(2026, 11, 22, 9, 0, 0, 123456)
+_MOMENT = datetime.datetime(2026, 11, 22, 9, 0, 0, 123456)  # noqa: DTZ001 - a naive one is meant
 
 
 def picture(seed: int, size: int = 32) -> np.ndarray[Any, Any]:
@@ -95,7 +95,9 @@ MEDIA_SCHEMA = {
 def write_sample(root: str | Path, *, large_bytes: int = 0, rows: int = 40) -> tableformat.Store:
     """A store with one version of `sample`; with `large_bytes`, one that has a file of its own."""
     store = tableformat.open_store(root)
-    with store.draft(NAME, type="dataset", metadata={"source": "made up"}, message="first", producer={"run": "r1"}) as draft:
+    with store.draft(
+        NAME, type="dataset", metadata={"source": "made up"}, message="first", producer={"run": "r1"}
+    ) as draft:
         draft.add(CLASSES, "classes")
         with draft.table("scalars", key="id") as table:
             table.extend(scalars(rows))
@@ -131,8 +133,18 @@ def extend_sample(store: tableformat.Store) -> None:
 def read_head(store: tableformat.Store, selection: str) -> dict[str, Any]:
     """What one version says of itself, its entries not opened."""
     artifact = store[selection]
-    told = {"type": artifact.type, "metadata": artifact.metadata, "digest": artifact.digest, "message": artifact.message}
-    return {**told, "producer": artifact.producer, "inputs": [str(one) for one in artifact.inputs()], "names": list(artifact)}
+    told = {
+        "type": artifact.type,
+        "metadata": artifact.metadata,
+        "digest": artifact.digest,
+        "message": artifact.message,
+    }
+    return {
+        **told,
+        "producer": artifact.producer,
+        "inputs": [str(one) for one in artifact.inputs()],
+        "names": list(artifact),
+    }
 
 
 def read_version(store: tableformat.Store, selection: str) -> dict[str, Any]:
@@ -144,9 +156,17 @@ def read_version(store: tableformat.Store, selection: str) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """Any value of the library as lists, dicts and texts that compare; media with all their bytes and annotations."""
     if isinstance(value, tableformat.Table):
-        return {"rows": [plain(dict(row)) for row in value.rows()], "columns": list(value.columns), "key": list(value.key), "count": len(value)}
+        return {
+            "rows": [plain(dict(row)) for row in value.rows()],
+            "columns": list(value.columns),
+            "key": list(value.key),
+            "count": len(value),
+        }
     if isinstance(value, tableformat.Image):
-        said = {"boxes": {n: [plain(b.to_fields()) for b in layer] for n, layer in value.boxes.items()}, "caption": value.caption}
+        said = {
+            "boxes": {n: [plain(b.to_fields()) for b in layer] for n, layer in value.boxes.items()},
+            "caption": value.caption,
+        }
         masks = {name: mask.to_numpy().tolist() for name, mask in value.masks.items()}
         return {"image": value.bytes().hex(), "size": [value.width, value.height], "masks": masks, **said}
     if isinstance(value, tableformat.Media):

@@ -36,7 +36,7 @@ def store(tmp_path):
     return store
 
 
-def refuse(store, error, said, act):
+def check_refused(store, error, said, act):
     """`act(draft, writer)` raises `error` that says `said`; the writer, the draft and the store go on as if it had not been."""
     with store.draft("a") as draft:
         with draft.table("t", {"id": pa.int64(), "img": ImageType()}, key="id") as writer:
@@ -73,7 +73,7 @@ LINES = {
 @pytest.mark.parametrize("line", LINES)
 def test_bad_input(store, line):
     """The error is of the right class and says what, where and what was expected; nothing of it stays."""
-    refuse(store, *LINES[line])
+    check_refused(store, *LINES[line])
 
 
 def test_a_secret_is_never_repeated(store):
@@ -99,7 +99,7 @@ def test_class_ids_outside_of_their_set(store):
         with draft.table("t", {"c": ClassType(classes)}) as writer:
             writer.append(c=1)
             writer.append(c=7)  # of the right type: its value is looked at with its batch
-            with pytest.raises(InvalidInputError, match="row 1.*7|7.*row 1"):
+            with pytest.raises(InvalidInputError, match=r"row 1.*7|7.*row 1"):
                 writer.close()
             writer.append(c=0)
         with draft.table("loose", {"c": ClassType(classes, strict=False)}) as writer:

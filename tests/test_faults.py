@@ -41,7 +41,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What an undisturbed run makes: its calls, and its rows."""
     store, backend = open_with_faults(tmp_path_factory.mktemp("faults") / "store")
     run(store)
-    return {"calls": [operation for operation, _ in backend.calls], "first": read_rows(store, "v0", "first"), "second": read_rows(store, "v1", "second")}
+    return {
+        "calls": [operation for operation, _ in backend.calls],
+        "first": read_rows(store, "v0", "first"),
+        "second": read_rows(store, "v1", "second"),
+    }
 
 
 def check_store(root: Path, written: dict[str, Any], *, finished: bool) -> int:
@@ -135,7 +139,10 @@ def check_kills(root: Path, written: dict[str, Any], chosen: list[tuple[int, Any
     codes = kill_at(root, chosen)
     assert codes.count(-signal.SIGKILL) >= min(60, len(chosen) - 5)
     assert set(codes) <= {-signal.SIGKILL, 0}  # 0: another order of calls had fewer of them
-    found = [check_store(root / f"{nth}-{when}", written, finished=code == 0) for (nth, when), code in zip(chosen, codes, strict=True)]
+    found = [
+        check_store(root / f"{nth}-{when}", written, finished=code == 0)
+        for (nth, when), code in zip(chosen, codes, strict=True)
+    ]
     assert set(found) == {0, 1, 2}
 
 
@@ -148,13 +155,17 @@ def test_writers_may_be_killed_anywhere(written: dict[str, Any], tmp_path: Path)
     numbered = list(enumerate(changes(written), start=1))
     few = [(nth, "before") for nth, operation in numbered if operation != "sink.write" or nth % FEW == 0]
     # After a call is before the next one, but for what the writer would have done between.
-    check_kills(tmp_path, written, [*few, *((nth, "after") for nth, operation in numbered if operation != "sink.write")])
+    check_kills(
+        tmp_path, written, [*few, *((nth, "after") for nth, operation in numbered if operation != "sink.write")]
+    )
 
 
 @pytest.mark.long
 def test_writers_may_be_killed_before_and_after_everything(written: dict[str, Any], tmp_path: Path) -> None:
     """The same before and after each call."""
-    check_kills(tmp_path, written, [(nth, when) for nth in range(1, len(changes(written)) + 1) for when in ("before", "after")])
+    check_kills(
+        tmp_path, written, [(nth, when) for nth in range(1, len(changes(written)) + 1) for when in ("before", "after")]
+    )
 
 
 @pytest.mark.parametrize("base", [None, "latest"])

@@ -178,7 +178,7 @@ def test_eight_threads_read_one_handle(artifact):
                 assert (row["n"], row["img"].bytes(), row["tags"][0].bytes()) == (index, picture(index), b"%d" % index)
             picked = table.take(order)
             assert [row["n"] for row in picked] == order
-            assert [data for data in (row["img"] for row in picked.rows(media="bytes"))] == [picture(n) for n in order]
+            assert [row["img"] for row in picked.rows(media="bytes")] == [picture(n) for n in order]
             assert table.where(col("n") < seed + 5).num_rows == seed + 5
         except BaseException as error:
             failures.append(error)

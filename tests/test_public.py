@@ -19,7 +19,7 @@ PUBLIC = frozenset(
     {
         "__version__",
         # A store and what it holds
-        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "TableWriter", "col", "errors",
+        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "JoinedTable", "TableWriter", "col", "errors",
         # Media
         "Media", "Image", "Audio", "Video", "Html", "Object3D", "Molecule", "Plotly", "File", "Box", "Mask", "Classes",
         # Types of columns

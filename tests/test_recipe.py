@@ -63,9 +63,21 @@ def run_recipe(store: tableformat.Store, folder: Path, fences: list[Any]) -> Non
         shim = programs / "duckdb"
         shim.write_text(DUCKDB.replace("{python}", sys.executable), encoding="utf-8")
         shim.chmod(0o755)
-    environment = {**os.environ, "STORE": store.root, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+    environment = {
+        **os.environ,
+        "STORE": store.root,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
+        "LC_ALL": "C.UTF-8",
+    }
     text = "\n".join(["shopt -s inherit_errexit", *(fence.body for fence in fences)])
-    done = subprocess.run(["bash", "-euo", "pipefail", "-c", text], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", text],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
@@ -110,7 +122,10 @@ def test_recipe_compares_digests(tmp_path: Path) -> None:
     pytest.importorskip("duckdb")
     store = write_animals(tmp_path / "store", many=False)
     cell = store["animals"]["train"][42]["image"].cell
-    for path, at in ((next((tmp_path / "store" / "manifests").glob(f"{store['animals'].digest[7:]}*")), 5), (tmp_path / "store" / "data" / cell.uri, cell.offset + 50)):
+    for path, at in (
+        (next((tmp_path / "store" / "manifests").glob(f"{store['animals'].digest[7:]}*")), 5),
+        (tmp_path / "store" / "data" / cell.uri, cell.offset + 50),
+    ):
         data = bytearray(path.read_bytes())
         data[at] ^= 1
         path.write_bytes(data)

@@ -108,9 +108,11 @@ def test_versions_that_need_an_unknown_feature_are_refused_by_name(store: tablef
     with pytest.raises(UnsupportedError, match="deletions"):
         store["a"]
     context = store.context
-    digest, data = write_root(context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", ItemList(0), Requires(("joined-tables",))))
+    digest, data = write_root(
+        context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", ItemList(0), Requires(("reference-leaves",)))
+    )
     context.versions("b").commit(VersionFile(digest, len(data), TIME))
-    with pytest.raises(UnsupportedError, match="joined-tables"):
+    with pytest.raises(UnsupportedError, match="reference-leaves"):
         store["b"]
 
 
@@ -142,7 +144,12 @@ def test_everything_named_is_durable_before_its_name(tmp_path: Path) -> None:
     sorts = ("data/packs/", "data/blobs/", ".parquet", "manifests/", "/versions/", "index/", "hint.json")
     places = {sort: [number for number, path in enumerate(written) if sort in path] for sort in sorts}
     parts = [number for number, path in enumerate(written) if path.startswith("data/") and path.endswith(".parquet")]
-    assert max(places["data/packs/"] + places["data/blobs/"]) < max(parts) < min(places["manifests/"]) < min(places["/versions/"])
+    assert (
+        max(places["data/packs/"] + places["data/blobs/"])
+        < max(parts)
+        < min(places["manifests/"])
+        < min(places["/versions/"])
+    )
     assert max(places["data/packs/"]) < min(parts)
     assert min(places["/versions/"]) < min(places["index/"] + places["hint.json"])
     assert any(path.endswith(".sums") for path in written)

@@ -22,7 +22,12 @@ FILE = {"uri": None, "offset": None, "size": None, "content_type": None, "checks
 CELL = {"digest": None, "encoding": None, "version_id": None, "width": 2, "height": 2, "format": "png"}
 PACKED = {**CELL, "file": {**FILE, "uri": "packs/3f/x.zip", "offset": 97, "size": 3, "checksum": SHA}}
 INLINE = {**CELL, "file": {**FILE, "inline": "010203", "size": 3, "checksum": SHA}}
-ENCODED = {**CELL, "file": {**FILE, "uri": "packs/3f/y.zip", "offset": 1, "size": 2, "checksum": "SHA-256:" + "00" * 32}, "digest": SHA, "encoding": "zstd"}
+ENCODED = {
+    **CELL,
+    "file": {**FILE, "uri": "packs/3f/y.zip", "offset": 1, "size": 2, "checksum": "SHA-256:" + "00" * 32},
+    "digest": SHA,
+    "encoding": "zstd",
+}
 REFERRED = {**CELL, "file": {**FILE, "uri": "https://example.org/a.png", "size": 7, "checksum": "ETAG:1"}}
 
 CASES: list[tuple[str, Any, list[Any], list[str]]] = [
@@ -80,13 +85,24 @@ def case(number: int, comment: str, flags: list[str], document: dict[str, Any]) 
     values, type_ = plain_values({**document, "flags": flags})
     if document.get("chain"):
         full = len(values) - len(values) % 65_536
-        value = {"digest": f"sha256:{column_digest(values, type_).hex()}", "link": f"sha256:{column_digest(values[:full], type_).hex()}"}
+        value = {
+            "digest": f"sha256:{column_digest(values, type_).hex()}",
+            "link": f"sha256:{column_digest(values[:full], type_).hex()}",
+        }
         covers = ["DIGEST-4"]
     else:
         value = {"digest": f"sha256:{unit_digest(values, type_).hex()}"}
         covers = ["DIGEST-3"] if "Cell" in flags else ["DIGEST-2"]
     text = json.dumps(document, ensure_ascii=True)
-    return {"id": f"value-{number:03}", "comment": comment, "flags": flags, "input": text, "result": "valid", "value": value, "covers": covers}
+    return {
+        "id": f"value-{number:03}",
+        "comment": comment,
+        "flags": flags,
+        "input": text,
+        "result": "valid",
+        "value": value,
+        "covers": covers,
+    }
 
 
 def main() -> None:

@@ -11,14 +11,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from tableformat.digest import is_digest
-from tableformat.document import JsonObject
-from tableformat.errors import FormatError, UnsupportedError, message
+from tableformat.digest import digest_of, is_digest
+from tableformat.document import JsonObject, encode_document
+from tableformat.errors import CorruptError, FormatError, UnsupportedError, message
 
-__all__ = ["FEATURES", "NOTHING", "Fields", "Requires", "check_counts", "check_requires", "utc_text"]
+__all__ = [
+    "FEATURES",
+    "NOTHING",
+    "Fields",
+    "Requires",
+    "check_counts",
+    "check_requires",
+    "encode_sealed",
+    "unsealed",
+    "utc_text",
+]
 
-FEATURES: Final[frozenset[str]] = frozenset()
-"""The required features that this library knows. Format 1 has none yet; those that are reserved stand in spec/README.md."""
+FEATURES: Final[frozenset[str]] = frozenset({"joined-tables"})
+"""The required features that this library knows; those that are reserved stand in spec/README.md."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{6}Z")
 _FEATURE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
@@ -57,6 +67,25 @@ def check_requires(requires: Requires, known: Collection[str] = FEATURES, *, wri
             message("writing after" if writing else "reading", path=path, expected="features that this library knows",
                     got=", ".join(unknown), todo="use a newer version of tableformat")
         )  # fmt: skip
+
+
+def encode_sealed(document: JsonObject) -> bytes:
+    """The canonical bytes of a document that no other file names by digest, with its own digest in `check`."""
+    return encode_document({**document, "check": digest_of(encode_document(document))})
+
+
+def unsealed(document: JsonObject, path: str, *, format_field: str = "format") -> JsonObject:
+    """The document without `check`. Raises `CorruptError` where that is there and is not its digest; of a newer format it
+    may mean something else, which is for the reader to refuse."""
+    if "check" not in document or document.get(format_field) != 1:
+        return document
+    rest = {name: value for name, value in document.items() if name != "check"}
+    if (found := digest_of(encode_document(rest))) != document["check"]:
+        raise CorruptError(
+            message("reading a document", path=path, expected=f"a document with the digest {ascii(document['check'])[:80]}",
+                    got=found, todo="restore the file from a copy of the store")
+        )  # fmt: skip
+    return rest
 
 
 class Fields:

@@ -14,9 +14,9 @@ from random import Random
 from typing import Final
 
 from tableformat.digest import Bytes
-from tableformat.document import JsonObject, decode_document, encode_document
+from tableformat.document import JsonObject, decode_document
 from tableformat.errors import ConflictError, IllegalNameError, message
-from tableformat.format.documents import Fields, utc_text
+from tableformat.format.documents import Fields, encode_sealed, unsealed, utc_text
 from tableformat.storage.interface import Backend
 from tableformat.storage.names import decode_name, encode_name
 from tableformat.storage.series import Series, new_commit_id
@@ -52,7 +52,7 @@ class AliasMove:
     @classmethod
     def from_bytes(cls, data: Bytes, path: str) -> AliasMove:
         """The move in `data`, read from `path`. Raises `FormatError`."""
-        fields = Fields(decode_document(data, path), path, "alias")
+        fields = Fields(unsealed(decode_document(data, path), path), path, "alias")
         move = cls(
             fields.integer_or_none("slot"),
             fields.digest_or_none("root"),
@@ -128,7 +128,7 @@ class Aliases:
         )  # fmt: skip
 
     def _is_made(self, series: Series, number: int, move: AliasMove) -> bool:
-        data = encode_document(move.to_json())
+        data = encode_sealed(move.to_json())
         path = f"{self._backend.root}/{series.path(number)}"
         AliasMove.from_bytes(data, path)  # what readers would refuse is not published
         return (

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tableformat.digest import Bytes
-from tableformat.document import JsonObject, decode_document, encode_document
+from tableformat.document import JsonObject, decode_document
 from tableformat.errors import FormatError, LimitError, NotAStoreError, UnsupportedError, message
-from tableformat.format.documents import NOTHING, Fields, Requires
+from tableformat.format.documents import NOTHING, Fields, Requires, encode_sealed, unsealed
 from tableformat.storage.interface import Backend
 from tableformat.storage.series import new_commit_id
 
@@ -50,7 +50,7 @@ class Marker:
     def from_bytes(cls, data: Bytes, path: str = MARKER_PATH) -> Marker:
         """The marker in `data`. Raises `NotAStoreError` for anything else, `UnsupportedError` for a newer format."""
         try:
-            document = decode_document(data, path)
+            document = unsealed(decode_document(data, path), path, format_field="version")
             fields = Fields(document, path, None, format_field="version")
             fields.match("format", _FORMAT, "'tableformat'")
             return cls(fields.match("store", _STORE, "32 lower-case hex digits"), fields.requires(), fields.rest())
@@ -85,7 +85,7 @@ def create_marker(backend: Backend) -> Marker:
         return found
     backend.probe()
     marker = Marker(new_commit_id())
-    if backend.create(MARKER_PATH, encode_document(marker.to_json())):
+    if backend.create(MARKER_PATH, encode_sealed(marker.to_json())):
         return marker
     found = read_marker(backend)
     if found is None:

@@ -1,7 +1,7 @@
 """Verification of the small documents of an artifact: the marker, a version file, the moves of its aliases, the hint.
 
-Nothing outside of these documents holds their digest, so what can be compared is: their canonical form, every field's
-form, and what two of them say of the same thing.
+Nothing outside of these documents holds their digest, so each holds its own, in `check`. Compared are that, their canonical
+form, every field's form, and what two of them say of the same thing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DocumentVerifier:
             data = self._read(MARKER_PATH, _MAX_SMALL)
             marker = Marker.from_bytes(data, MARKER_PATH)
             check_requires(marker.requires, writing=False, path=MARKER_PATH)
-            decode_document(data, MARKER_PATH, canonical=True)
+            _check_seal(decode_document(data, MARKER_PATH, canonical=True))
 
     def check_version(self, slot: int) -> VersionFile | str | None:
         """The version file in `slot`, or where its fields are damaged the root that it still names; None: nothing to go on."""
@@ -49,7 +49,7 @@ class DocumentVerifier:
             data = self._read(path, MAX_VERSION_BYTES)
             document = decode_document(data, path)
             root = document.get("root") if is_digest(document.get("root")) else None
-            decode_document(data, path, canonical=True)
+            _check_seal(decode_document(data, path, canonical=True))
             found = decode_slot(data, path, slot)
             if isinstance(found, Tombstone):
                 raise NotFoundError(f"the version was deleted on {found.time}")
@@ -69,7 +69,7 @@ class DocumentVerifier:
                     if data is None:
                         break
                     self._findings.read(path, len(data), files=1)
-                    decode_document(data, path, canonical=True)
+                    _check_seal(decode_document(data, path, canonical=True))
                     move = AliasMove.from_bytes(data, path)
                     if move.slot is not None and self._root_of(move.slot) != move.root:
                         raise CorruptError(f"v{move.slot} does not have the digest {move.root}")
@@ -110,3 +110,9 @@ class DocumentVerifier:
 
     def _version_path(self, slot: int) -> str:
         return f"{self._folder}/versions/{slot_name(slot)}"
+
+
+def _check_seal(document: JsonObject) -> None:
+    """Readers do without `check`, so that documents of other writers can be read; a verification has nothing else to go by."""
+    if "check" not in document:
+        raise CorruptError("it does not hold its own digest, `check`")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from tableformat.digest import Bytes, digest_of
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import CorruptError, FormatError, message
-from tableformat.format.documents import NOTHING, Fields, Requires, check_counts
+from tableformat.format.documents import NOTHING, Fields, Requires, check_counts, unsealed
 
 __all__ = ["MAX_INLINE_BYTES", "MAX_VERSION_BYTES", "Input", "Slot", "Tombstone", "VersionFile", "decode_slot"]
 
@@ -175,7 +175,7 @@ Slot = VersionFile | Tombstone
 def decode_slot(data: Bytes, path: str, slot: int | None = None) -> Slot:
     """The version or tombstone in `data`. With `slot`, a document that says another number raises `FormatError`:
     a file that was copied or renamed is not what it seems."""
-    document = decode_document(data, path)
+    document = unsealed(decode_document(data, path), path)
     found: Slot
     if document.get("kind") == "tombstone":
         found = Tombstone.from_json(document, path)

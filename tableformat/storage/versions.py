@@ -26,7 +26,7 @@ from tableformat.errors import (
     TableformatError,
     message,
 )
-from tableformat.format.documents import FEATURES, check_requires, utc_text
+from tableformat.format.documents import FEATURES, check_requires, encode_sealed, utc_text
 from tableformat.storage.interface import Backend
 from tableformat.storage.names import encode_name
 from tableformat.storage.series import MAX_NUMBER, Series, new_commit_id
@@ -208,7 +208,7 @@ class Versions:
         if isinstance(found, Tombstone):
             return found
         tombstone = Tombstone(slot, found.commit, found.root, utc_text(now or datetime.now(UTC)))
-        self._backend.overwrite(self._series.path(slot), encode_document(tombstone.to_json()))
+        self._backend.overwrite(self._series.path(slot), encode_sealed(tombstone.to_json()))
         return tombstone
 
     # Within
@@ -219,7 +219,7 @@ class Versions:
         version = dataclasses.replace(
             body, slot=slot, commit=new_commit_id(), predecessor=None if head is None else head.root
         )
-        data = encode_document(version.to_json())
+        data = encode_sealed(version.to_json())
         if len(data) > MAX_VERSION_BYTES:
             raise LimitError(
                 message("committing a version", path=self._shown(slot), expected=f"a version file of at most {MAX_VERSION_BYTES} bytes",

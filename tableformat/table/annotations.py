@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from tableformat.errors import SchemaError, message
@@ -23,8 +24,9 @@ def annotation_fields(media: Field, values: Sequence[Any], beside: Sequence[Fiel
     there = {field.annotates[1] for field in beside if field.annotates is not None and field.annotates[0] == media.name}
     taken = {fold(field.name) for field in beside}
     found = []
+    present = [value for value in values if value is not None]
     for role in SIBLING_ROLES:
-        if role not in there and any(map(_has(role), values)):
+        if role not in there and not _is_silent(role, present) and any(map(_has(role), present)):
             name = sibling_name(media.name, role)
             if fold(name) in taken:
                 raise SchemaError(
@@ -33,6 +35,17 @@ def annotation_fields(media: Field, values: Sequence[Any], beside: Sequence[Fiel
                 )  # fmt: skip
             found.append(Field(name, sibling_column_type(role), annotates=(media.name, role)))
     return found
+
+
+def _is_silent(role: str, present: Sequence[Any]) -> bool:
+    """Whether media surely say nothing in `role`: looked up without a Python call for each, since most never do."""
+    try:
+        return list(map(_SLOTS[role], present)).count(None) == len(present)
+    except AttributeError:  # other values, or media of a kind that cannot say it
+        return False
+
+
+_SLOTS: Final = {role: attrgetter(f"_{role}") for role in SIBLING_ROLES}
 
 
 def _has(role: str) -> Callable[[Any], bool]:

@@ -11,12 +11,14 @@ import pyarrow as pa
 from tableformat.errors import InvalidInputError, MissingExtraError, UsageError, message
 from tableformat.format.expr import Predicate, all_of, col
 from tableformat.format.schema import Schema
+from tableformat.storage.versionfile import Input
 from tableformat.table.arrow_out import without_extensions
 from tableformat.table.batches import joined, rows_only
 from tableformat.table.join.chosen import Chosen
 from tableformat.table.join.join import Join
+from tableformat.table.join.keys import key_names
 from tableformat.table.join.memory import DEFAULT_MEMORY, Memory, as_bytes
-from tableformat.table.join.pairs import How
+from tableformat.table.join.pairs import KINDS, How
 from tableformat.table.join.sides import Side, TableSide
 from tableformat.table.rows import MediaMode, Row, sub_schema, visible_columns
 from tableformat.table.selection import as_index, as_positions
@@ -45,12 +47,16 @@ class JoinedTable:
     def __init__(self, left: Any, right: Any, on: Any, how: How = "inner") -> None:
         self._given = (left, right, on, how)
         self._rows: Chosen | None = None
+        self._is_whole = True
+        if how not in KINDS:
+            raise UsageError(message("joining tables", expected=f"how, one of {', '.join(KINDS)}", got=repr(how)[:60]))
+        key_names(on, "joining tables")
         if not any(isinstance(side, str) for side in (left, right)):
             self._rows = Chosen(Join(_side_of(left), _side_of(right), on, how))
 
     def _with(self, rows: Chosen) -> JoinedTable:
         made = object.__new__(JoinedTable)
-        made._given, made._rows = self._given, rows
+        made._given, made._rows, made._is_whole = self._given, rows, False
         return made
 
     # -- what it is
@@ -69,6 +75,26 @@ class JoinedTable:
     def sides(self) -> tuple[Any, Any]:
         """The two sides as they were given."""
         return self._given[0], self._given[1]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing was selected from it."""
+        return self._is_whole
+
+    def inputs(self) -> list[Input]:
+        """The versions that its sides belong to, as far as they are tables and not names."""
+        tables = [side for side in self.sides if not isinstance(side, str)]
+        return [
+            found
+            for side in tables
+            for found in (side.inputs() if isinstance(side, JoinedTable) else [side.source.input])
+            if found
+        ]
+
+    @property
+    def on_given(self) -> tuple[tuple[str, str], ...]:
+        """`on`, also while a side is a name."""
+        return tuple(key_names(self._given[2], "joining tables"))
 
     @property
     def on(self) -> list[tuple[str, str]]:
@@ -317,7 +343,7 @@ def _table_of(side: Side) -> Any:
 def _reopened(left: Any, right: Any, on: Any, how: How, columns: Any, steps: Any) -> JoinedTable:
     """The joined table that `JoinedTable.__reduce__` described."""
     made = JoinedTable(left, right, on, how)
-    return made._with(Chosen(made.chosen.join, columns, steps))
+    return made if columns is None and not steps else made._with(Chosen(made.chosen.join, columns, steps))
 
 
 def _label(side: Side) -> str:

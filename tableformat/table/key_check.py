@@ -67,7 +67,7 @@ class KeyCheck:
     def _flush(self) -> None:
         run = np.sort(np.concatenate(self._pending))
         if self._spill is None:
-            self._spill = tempfile.TemporaryFile(prefix="tableformat-keys-")
+            self._spill = tempfile.TemporaryFile(prefix="tableformat-keys-")  # noqa: SIM115 - `close` does
         start = self._runs[-1][1] if self._runs else 0
         self._spill.write(run.tobytes())
         self._runs.append((start, start + len(run)))

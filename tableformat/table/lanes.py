@@ -74,10 +74,10 @@ class Lane:
         """Do `job` after those before it; first waits while `size` more bytes would pass the budget."""
         if budget is not None:
             budget.take(size)
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"tableformat-{self._name}", daemon=True)
-            self._thread.start()
         with self._ready:
+            if self._thread is None:  # a lane is given jobs by the caller and by other lanes: only one may start it
+                self._thread = threading.Thread(target=self._run, name=f"tableformat-{self._name}", daemon=True)
+                self._thread.start()
             self._jobs.append((job, budget, size))
             self._ready.notify()
 

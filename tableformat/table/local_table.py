@@ -7,7 +7,9 @@ disk. `Draft.add` stores it. It reads like any other table; rows that are added 
 from __future__ import annotations
 
 import itertools
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -55,8 +57,9 @@ class LocalTable(Table):
             )
         if dataframe is not None and data is not None:
             raise InvalidInputError(message("making a table", expected="data or dataframe", got="both"))
-        self._folder = tempfile.TemporaryDirectory(prefix="tableformat-table-")
-        self._backend = LocalBackend(self._folder.name)
+        folder = tempfile.mkdtemp(prefix="tableformat-table-")
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._backend = LocalBackend(folder)
         self._declared = None if schema is None else Schema.from_user(schema)
         self._classes: dict[str, Classes] = {}
         self._columns = list(columns) if columns is not None else [] if self._declared is None else self._declared.names

@@ -6,7 +6,8 @@ A pack's name is known only when the pack is sealed. Until then a cell holds, in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
+import copy
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -80,42 +81,48 @@ class MediaPlacer:
         self._classes: dict[str, Classes] = {} if classes is None else classes
         self._open_url = open_url
         if check not in CHECKS:
-            raise InvalidInputError(message("opening a table", expected="check " + " | ".join(CHECKS), got=repr(check)[:40]))
+            raise InvalidInputError(
+                message("opening a table", expected="check " + " | ".join(CHECKS), got=repr(check)[:40])
+            )
         self._check: Check = check
         self._inline_bytes = inline_bytes
-        self._prepared: dict[int, tuple[Media, Prepared]] = {}  # holds the media: an id is one object's while it lives
         self._pending: list[Placed] = []
         self._slots: set[int] = set()
         self._uris: set[str] = set()
         self.sources: dict[int, Any] = {}
         """Readers of the cells that were copied from other tables, by identity: what this table was made from."""
 
-    def prepare(self, media: Media) -> int:
-        """Read and check media in the call that was given them; returns how many bytes they hold in memory."""
-        prepared = media.prepare(self._open_url, self._check)
-        self._prepared[id(media)] = (media, prepared)
-        return 0 if prepared.data is None else len(prepared.data)
+    def prepare(self, media: Media) -> tuple[Media, int]:
+        """Read and check media in the call that was given them; returns them, and how many bytes they hold in memory.
 
-    def holds(self, media: Media) -> bool:
-        """Whether this object was prepared and not placed yet: prepare a copy then, as it may have other bytes by now."""
-        return id(media) in self._prepared
+        An object that was prepared before and is not placed yet may have other bytes by now: then a copy is returned.
+        """
+        prepared = media.prepare(self._open_url, self._check)
+        if media.ready is not None:
+            media = copy.copy(media)
+        media.ready = prepared
+        data = prepared[0]
+        return media, 0 if data is None else len(data)
 
     def forget(self, values: Iterable[Any]) -> None:
         """Drop what was prepared of these media: their row is not taken. Values of other kinds are passed over."""
         for value in values:
-            self._prepared.pop(id(value), None)
+            if isinstance(value, Media):
+                value.ready = None
 
     # What `Placer` asks
 
     def place(self, kind: str, values: Sequence[Any], where: Where) -> pa.StructArray:
         """Cells of media, or of bytes and paths from which media are made; None is null."""
-        prepared: list[Prepared | None] = []
-        for index, value in enumerate(values):
-            item = None
-            if value is not None:
-                held = self._prepared.pop(id(value), None)
-                item = self._read(kind, value, where, index) if held is None else held[1]
-            prepared.append(item)
+        try:
+            prepared: list[Prepared | None] = [value.ready for value in values]
+        except AttributeError:  # nulls, bytes and paths among the media
+            prepared = [getattr(value, "ready", None) for value in values]
+        if None in prepared:
+            for index, value in enumerate(values):
+                if value is not None and prepared[index] is None:
+                    prepared[index] = self._read(kind, value, where, index)
+        self.forget(values)
         return self._cells(kind, prepared)
 
     def place_binary(self, kind: str, array: pa.Array, where: Where) -> pa.StructArray:
@@ -212,25 +219,31 @@ class MediaPlacer:
         present = [item for item in prepared if item is not None]
         if not present:
             return pa.nulls(len(prepared), cell_type(kind))
-        simple = all(item.data is not None and item.source is None for item in present)
-        array = self._owned(kind, present) if simple else self._mixed(kind, present)
+        datas, _, _, types, exts, fields, _, sources, _ = zip(
+            *present, strict=True
+        )  # as columns: there is one row per image
+        simple = None not in datas and sources.count(None) == len(present)
+        array = self._owned(kind, datas, types, exts, fields) if simple else self._mixed(kind, present)
         return (
             array
             if len(present) == len(prepared)
             else _spread(array, np.array([item is not None for item in prepared]))
         )
 
-    def _owned(self, kind: str, items: Sequence[Prepared]) -> pa.Array:
+    def _owned(
+        self,
+        kind: str,
+        datas: Sequence[Any],
+        types: Sequence[str | None],
+        exts: Sequence[str],
+        outer: Sequence[Mapping[str, Any]],
+    ) -> pa.Array:
         """Cells of media whose bytes are in memory: the hot path."""
-        datas: list[Any] = [item.data for item in items]
-        types = [item.content_type for item in items]
-        outer = [item.fields for item in items]
         fields = {name: [one.get(name) for one in outer] for name in OUTER_FIELDS[kind]}
-        exts = [item.ext for item in items]
         if min(map(len, datas)) <= self._inline_bytes or any(map(_is_compressible, set(types))):
-            return self._tiered(kind, datas, types, exts, fields)
+            return self._tiered(kind, list(datas), list(types), list(exts), fields)
         placed = self._put(self._blobs().put_many(datas, exts[0] if len(set(exts)) == 1 else exts))
-        return self._packed(kind, placed, types, fields)
+        return self._packed(kind, placed, list(types), fields)
 
     @staticmethod
     def _packed(kind: str, placed: Placed, types: list[str | None], fields: dict[str, Any]) -> pa.Array:
@@ -303,7 +316,8 @@ class MediaPlacer:
                 owned[index] = item if item.data is not None else item._replace(data=source.read() if source else b"")
         arrays = [pa.array(list(made.values()), cell_type(kind))]
         if owned:
-            arrays.append(self._owned(kind, list(owned.values())))
+            datas, _, _, types, exts, fields, _, _, _ = zip(*owned.values(), strict=True)
+            arrays.append(self._owned(kind, datas, types, exts, fields))
         order = np.argsort(np.array([*made, *owned]), kind="stable")
         return pa.concat_arrays(arrays).take(pa.array(order))
 

@@ -6,7 +6,6 @@ handed on. A batch whose media lie in a pack that has no name yet waits until it
 
 from __future__ import annotations
 
-import copy
 import os
 import weakref
 from collections import deque
@@ -205,22 +204,18 @@ class TableWriter:
 
     def _prepare(self, columns: dict[str, Any], media: tuple[str, ...]) -> None:
         """Read and check the media of a row; where one of them fails, those before it are forgotten."""
-        done, size = [], 0
-        try:
-            for name in media:
-                value = columns[name]
+        for place, name in enumerate(media):
+            value = columns[name]
+            try:
                 if not isinstance(value, Media):
-                    value = columns[name] = self._media[name](value)
-                elif self._placer.holds(value):
-                    value = columns[name] = copy.copy(value)
-                size += self._placer.prepare(value)
-                done.append(value)
-        except BaseException as error:
-            self._placer.forget(done)
-            if isinstance(error, MediaError):
-                raise MediaError(f"{error} · row {self.rows_written}, column {name!r}") from error
-            raise
-        self._rows_bytes += size
+                    value = self._media[name](value)
+                columns[name], size = self._placer.prepare(value)
+            except BaseException as error:
+                self._placer.forget(columns[other] for other in media[:place])
+                if isinstance(error, MediaError):
+                    raise MediaError(f"{error} · row {self.rows_written}, column {name!r}") from error
+                raise
+            self._rows_bytes += size
 
     def _append_new_shape(self, columns: dict[str, Any]) -> None:
         """A row of names and types that were not seen before: see whether it fits, if need be with the rows before it."""
@@ -262,9 +257,15 @@ class TableWriter:
             if observed.evolution.changes:
                 return False
             schema = self._inference.schema
-            if any(column.name not in row and not column.nullable and column.annotates is None for column in schema.columns):
+            if any(
+                column.name not in row and not column.nullable and column.annotates is None for column in schema.columns
+            ):
                 return False
-            given = [column for column in schema.columns if column.name in row or (column.annotates and column.annotates[0] in row)]
+            given = [
+                column
+                for column in schema.columns
+                if column.name in row or (column.annotates and column.annotates[0] in row)
+            ]
             some = Schema(tuple(given))
             self._check_keys(some, build_columns(some, columns, self._dry, self._taken, observed.ready))
         except InvalidInputError:
@@ -458,14 +459,18 @@ class TableWriter:
         doing = f"writing table {self._name!r}"
         for name in self._key:
             if name not in schema:
-                raise KeyValueError(message(doing, expected=f"the key column {name!r}", got=f"the columns {schema.names[:20]}"))
+                raise KeyValueError(
+                    message(doing, expected=f"the key column {name!r}", got=f"the columns {schema.names[:20]}")
+                )
             if not arrays:
                 continue
             array = arrays[schema.names.index(name)]
             if array.null_count:
                 row = self._taken + array.is_null().to_pylist().index(True)
                 place = f"row {row}, column {name!r}"
-                raise KeyValueError(message(doing, path=place, expected="a value in every key column", got="null or nothing"))
+                raise KeyValueError(
+                    message(doing, path=place, expected="a value in every key column", got="null or nothing")
+                )
             check_key_type(name, array.type)
 
     def _accept(self, observed: Observed, arrays: list[pa.Array], count: int) -> None:

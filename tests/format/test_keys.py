@@ -63,8 +63,12 @@ def test_other_types_are_hashed_by_their_canonical_bytes() -> None:
     assert key_hashes([number]).tolist() == [hashed((-150).to_bytes(16, "little", signed=True))]
     assert key_hashes([pa.array([True])]).tolist() == [hashed((1).to_bytes(8, "little"))]
     moment = datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC)
-    assert key_hashes([pa.array([moment], pa.timestamp("s", "UTC"))]).tolist() == [hashed(int(moment.timestamp()).to_bytes(8, "little"))]
-    assert key_hashes([pa.array([datetime.date(1969, 12, 31)])]).tolist() == [hashed((-1).to_bytes(8, "little", signed=True))]
+    assert key_hashes([pa.array([moment], pa.timestamp("s", "UTC"))]).tolist() == [
+        hashed(int(moment.timestamp()).to_bytes(8, "little"))
+    ]
+    assert key_hashes([pa.array([datetime.date(1969, 12, 31)])]).tolist() == [
+        hashed((-1).to_bytes(8, "little", signed=True))
+    ]
 
 
 def test_keys_of_several_columns_say_their_lengths() -> None:

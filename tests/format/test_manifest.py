@@ -28,7 +28,10 @@ JSON = st.recursive(
 
 
 def part(**change: Any) -> dict[str, Any]:
-    return {**Part(2, 10, (PartFile(D0, 100, 9, D1),), {"7": D2}, {"7": {"min": "1", "max": "2", "nulls": 0}}).to_json(), **change}
+    return {
+        **Part(2, 10, (PartFile(D0, 100, 9, D1),), {"7": D2}, {"7": {"min": "1", "max": "2", "nulls": 0}}).to_json(),
+        **change,
+    }
 
 
 def entry(schema: Any = None, **change: Any) -> TableEntry:
@@ -53,14 +56,29 @@ def test_documents_have_one_canonical_form(value: dict[str, Any]) -> None:
             decode_document(b" " + data, "x", canonical=True)
 
 
-@pytest.mark.parametrize("value", [{"a": 1.5}, {"a": 2**53}, {"a": float("nan")}, {"a": "\ud800"}, {"ä": 1}, {1: 1}, {"a": b""}])
+@pytest.mark.parametrize(
+    "value", [{"a": 1.5}, {"a": 2**53}, {"a": float("nan")}, {"a": "\ud800"}, {"ä": 1}, {1: 1}, {"a": b""}]
+)
 def test_what_has_no_canonical_form_is_not_written(value: Any) -> None:
     """Floats, large integers, lone surrogates and keys that are not ASCII text stand in strings or not at all. [MANIFEST-1]"""
     with pytest.raises(FormatError):
         encode_document(value)
 
 
-@pytest.mark.parametrize("text", ['{"a":1,"a":1}', '{"a":NaN}', '{"a":1e2}', '{"a":"\\ud800"}', "[]", "", "{", '{"a":9007199254740992}', '{"a":"\xff'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":1}',
+        '{"a":NaN}',
+        '{"a":1e2}',
+        '{"a":"\\ud800"}',
+        "[]",
+        "",
+        "{",
+        '{"a":9007199254740992}',
+        '{"a":"\xff',
+    ],
+)
 def test_what_is_not_canonical_json_is_not_read(text: str) -> None:
     """Duplicates, other numbers, lone surrogates, cut text: each is a format error. [MANIFEST-1] [MANIFEST-2]"""
     with pytest.raises(FormatError):
@@ -79,7 +97,11 @@ def test_documents_are_bounded() -> None:
 
 def test_roots_are_read_as_they_were_written() -> None:
     """A root gives itself again, with fields that are not known. [MANIFEST-1] [FORMAT-3]"""
-    manifest = root(extra={"colour": "red"}, entries=ItemList(1, ({"key": "a", "kind": "x", "name": "a"},)), requires=Requires((), ("w",)))
+    manifest = root(
+        extra={"colour": "red"},
+        entries=ItemList(1, ({"key": "a", "kind": "x", "name": "a"},)),
+        requires=Requires((), ("w",)),
+    )
     assert Manifest.decode(manifest.encode(), "x") == manifest
     assert manifest.with_entries(ItemList(0)).extra == {"colour": "red"}
 
@@ -130,13 +152,27 @@ def test_parts_that_are_not_understood_are_refused(change: dict[str, Any], error
 
 def test_tables_are_read_as_they_were_written() -> None:
     """An entry gives itself again, with fields that are not known. [FORMAT-3]"""
-    made = entry(table_key=("id",), sorted=True, parts=ItemList(1, (part(),)), objects=ItemList(1, ({"key": "packs/x"},)), extra={"later": [1]})
+    made = entry(
+        table_key=("id",),
+        sorted=True,
+        parts=ItemList(1, (part(),)),
+        objects=ItemList(1, ({"key": "packs/x"},)),
+        extra={"later": [1]},
+    )
     assert TableEntry.from_json({**made.to_json(), "name": "t", "key": "t"}, "x") == made
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"rows": "2"}, {"table_key": ["nobody"]}, {"columns": {}}, {"layout": {}}, {"layout": {**Layout(1, 1).to_json(), "cut": "x"}}, {"parts": None}, {"table_key": 3}],
+    [
+        {"rows": "2"},
+        {"table_key": ["nobody"]},
+        {"columns": {}},
+        {"layout": {}},
+        {"layout": {**Layout(1, 1).to_json(), "cut": "x"}},
+        {"parts": None},
+        {"table_key": 3},
+    ],
 )
 def test_malformed_tables_are_refused(change: dict[str, Any]) -> None:
     """An entry whose key, digests or layout do not fit is a format error."""
@@ -167,5 +203,9 @@ def test_content_of_a_version_does_not_see_order() -> None:
     """The content digest covers type, metadata, names, kinds and contents, in order of the names."""
     lines = [("b", "table", D0), ("a", "classes", D1)]
     assert content_of("t", "{}", lines) == content_of("t", "{}", lines[::-1])
-    others = {content_of("t", "{}", [("b", "table", D0), ("a", "classes", D2)]), content_of("u", "{}", lines), content_of("t", '{"a":1}', lines)}
+    others = {
+        content_of("t", "{}", [("b", "table", D0), ("a", "classes", D2)]),
+        content_of("u", "{}", lines),
+        content_of("t", '{"a":1}', lines),
+    }
     assert len(others | {content_of("t", "{}", lines)}) == 4

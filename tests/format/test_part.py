@@ -46,7 +46,10 @@ def rows(count: int, start: int = 0) -> pa.Table:
         "id": range(start, start + count), "name": [f"n{row % 7}" for row in range(count)], "score": np.arange(count, dtype="f4"), "tags": [["a", "b"]] * count,
     }  # fmt: skip
     arrow = SCHEMA.arrow_schema()
-    arrays = [pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type) for field in arrow]
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
+        for field in arrow
+    ]
     return pa.Table.from_arrays(arrays, schema=arrow)
 
 
@@ -73,7 +76,11 @@ def test_parts_are_parquet_of_the_stated_sort() -> None:
     assert file.metadata.format_version == "2.6"
     assert [file.metadata.row_group(i).num_rows for i in range(2)] == [256, 44]
     assert {file.metadata.row_group(0).column(i).compression for i in range(file.metadata.num_columns)} == {"ZSTD"}
-    assert file.read().select(["id", "name", "tags"]).equals(pa.concat_tables([rows(256), rows(44, 256)]).select(["id", "name", "tags"]), check_metadata=False)
+    assert (
+        file.read()
+        .select(["id", "name", "tags"])
+        .equals(pa.concat_tables([rows(256), rows(44, 256)]).select(["id", "name", "tags"]), check_metadata=False)
+    )
 
 
 def test_pages_have_checksums_and_an_index() -> None:
@@ -83,7 +90,7 @@ def test_pages_have_checksums_and_an_index() -> None:
     assert chunk.has_offset_index
     at = chunk.data_page_offset + chunk.total_compressed_size - 3
     broken = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-    with pytest.raises(OSError, match="(?i)crc|checksum"):
+    with pytest.raises(OSError, match=r"(?i)crc|checksum"):
         open_part(broken).read()
 
 
@@ -91,7 +98,9 @@ def test_columns_and_ids_are_those_of_the_schema() -> None:
     """Names, order, storage types and the id of each node stand in the file. [PART-3]"""
     found = file_of(rows(3)).schema_arrow
     assert found.equals(SCHEMA.arrow_schema(), check_metadata=False)
-    assert [field.metadata[b"PARQUET:field_id"] for field in found] == [str(column.id).encode() for column in SCHEMA.columns]
+    assert [field.metadata[b"PARQUET:field_id"] for field in found] == [
+        str(column.id).encode() for column in SCHEMA.columns
+    ]
     tags = SCHEMA["tags"].type.fields[0]
     assert found.field("tags").type.value_field.metadata[b"PARQUET:field_id"] == str(tags.id).encode()
     assert not any(b"ARROW:extension" in key for field in found for key in field.metadata)
@@ -113,7 +122,10 @@ def test_the_same_rows_make_the_same_bytes() -> None:
 
 def test_encodings_follow_the_types() -> None:
     """Dictionaries for strings, deltas for integers, plain for floats; statistics where they serve."""
-    image = pa.array([{"file": {"uri": "packs/x", "offset": 1, "size": 2, "checksum": "SHA-256:1"}, "width": 3}] * 100, cell_type("image"))
+    image = pa.array(
+        [{"file": {"uri": "packs/x", "offset": 1, "size": 2, "checksum": "SHA-256:1"}, "width": 3}] * 100,
+        cell_type("image"),
+    )
     table = rows(100)
     table = table.set_column(table.schema.get_field_index("image"), table.schema.field("image"), image)
     group = file_of(table).metadata.row_group(0)
@@ -124,13 +136,22 @@ def test_encodings_follow_the_types() -> None:
     assert "DELTA_BINARY_PACKED" in columns["id"].encodings
     assert "DELTA_BINARY_PACKED" in columns["image.file.offset"].encodings
     assert "DELTA_BINARY_PACKED" not in columns["score"].encodings
-    with_statistics = {path for path, column in columns.items() if column.statistics is not None and column.statistics.has_min_max}
+    with_statistics = {
+        path for path, column in columns.items() if column.statistics is not None and column.statistics.has_min_max
+    }
     assert {"id", "name", "score"} <= with_statistics
     assert not {"raw", "half", "image.file.checksum"} & with_statistics
     assert [path for path, _, _ in leaf_paths(SCHEMA.arrow_schema())] == list(columns)
 
 
-@pytest.mark.parametrize("options", [{"use_dictionary": True}, {"compression": "snappy", "use_dictionary": False}, {"column_encoding": {"id": "BYTE_STREAM_SPLIT"}, "use_dictionary": False}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"use_dictionary": True},
+        {"compression": "snappy", "use_dictionary": False},
+        {"column_encoding": {"id": "BYTE_STREAM_SPLIT"}, "use_dictionary": False},
+    ],
+)
 def test_readers_take_any_encoding(options: dict[str, Any], tmp_path: Path) -> None:
     """Rows are what they are, however another writer of Parquet coded them. [PART-8]"""
     table = pa.table({"id": pa.array(range(9), pa.int64()), "name": ["a", "b", None] * 3})
@@ -140,7 +161,10 @@ def test_readers_take_any_encoding(options: dict[str, Any], tmp_path: Path) -> N
     assert read.column("name").to_pylist() == table.column("name").to_pylist()
 
 
-@pytest.mark.parametrize(("widest", "expected"), [(1, 65_536), (8, 65_536), (64, 32_768), (300, 4096), (8192, 256), (1 << 30, 256), (0, 65_536)])
+@pytest.mark.parametrize(
+    ("widest", "expected"),
+    [(1, 65_536), (8, 65_536), (64, 32_768), (300, 4096), (8192, 256), (1 << 30, 256), (0, 65_536)],
+)
 def test_row_groups_follow_the_widest_column(widest: int, expected: int) -> None:
     """A row group has a power of two of rows for which the widest column comes to 2 MiB decoded. [PART-7]"""
     assert plan_group_rows(widest) == expected
@@ -172,7 +196,15 @@ def test_any_bytes_are_a_footer_or_an_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"group_rows": 0}, {"part_rows": 1 << 50}, {"cut": "x"}, {"group_rows": "1"}, {"part_bytes": None}, {"level": ...}]
+    "change",
+    [
+        {"group_rows": 0},
+        {"part_rows": 1 << 50},
+        {"cut": "x"},
+        {"group_rows": "1"},
+        {"part_bytes": None},
+        {"level": ...},
+    ],
 )
 def test_layouts_are_checked(change: dict[str, Any]) -> None:
     """A layout gives itself again; a missing or impossible field is a format error."""

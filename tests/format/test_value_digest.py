@@ -66,7 +66,9 @@ def test_digests_are_those_of_the_specification(column: tuple[pa.DataType, list[
 
 
 @given(columns(), st.data())
-def test_digests_do_not_see_chunks_offsets_or_what_lies_under_nulls(column: tuple[pa.DataType, list[Any]], data: st.DataObject) -> None:
+def test_digests_do_not_see_chunks_offsets_or_what_lies_under_nulls(
+    column: tuple[pa.DataType, list[Any]], data: st.DataObject
+) -> None:
     """Rows fed in slices of a longer array, cut anywhere, have the digest of the rows. [DIGEST-2]"""
     type_, values = column
     junk = data.draw(st.integers(0, 3))
@@ -80,13 +82,17 @@ def test_digests_do_not_see_chunks_offsets_or_what_lies_under_nulls(column: tupl
     mask = np.array([value is None for value in values], np.bool_)
     if len(values) and not mask.all() and not pa.types.is_nested(type_):
         filled = make([next(v for v in values if v is not None) if value is None else value for value in values], type_)
-        under = pa.Array.from_buffers(type_, len(filled), [pa.py_buffer(np.packbits(~mask, bitorder="little").tobytes()), *filled.buffers()[1:]])
+        under = pa.Array.from_buffers(
+            type_, len(filled), [pa.py_buffer(np.packbits(~mask, bitorder="little").tobytes()), *filled.buffers()[1:]]
+        )
         assert value_digest(under) == value_digest(make(values, type_))
 
 
 def test_floats_are_their_bits() -> None:
     """0.0 and −0.0 differ, NaN equals NaN of the same bits, null differs from NaN. [DIGEST-2]"""
-    zero, minus, nan, null = (value_digest(pa.array([value], pa.float64())) for value in (0.0, -0.0, float("nan"), None))
+    zero, minus, nan, null = (
+        value_digest(pa.array([value], pa.float64())) for value in (0.0, -0.0, float("nan"), None)
+    )
     assert len({zero, minus, nan, null}) == 4
     assert nan == value_digest(pa.array([np.nan]))
 
@@ -103,7 +109,12 @@ def cells(*rows: dict[str, Any] | None) -> pa.Array:
 
 CELLS: list[dict[str, Any] | None] = [
     {"file": {"uri": "packs/x", "offset": 4, "size": 9, "checksum": DIGEST_A}, "width": 3},
-    {"file": {"uri": "packs/y", "offset": 4, "size": 2, "checksum": DIGEST_B}, "digest": DIGEST_A, "encoding": "zstd", "width": 3},
+    {
+        "file": {"uri": "packs/y", "offset": 4, "size": 2, "checksum": DIGEST_B},
+        "digest": DIGEST_A,
+        "encoding": "zstd",
+        "width": 3,
+    },
     {"file": {"uri": "https://a/b", "checksum": "ETAG:1"}},
     {"file": {"uri": "https://a/b"}},
     None,

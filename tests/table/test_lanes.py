@@ -1,5 +1,6 @@
 """Lanes do jobs in order beside the caller, within a budget, and fail once for good."""
 
+import sys
 import threading
 import time
 
@@ -18,6 +19,30 @@ def test_jobs_are_done_in_order_in_one_other_thread():
     assert [number for number, _ in done] == list(range(500))
     assert {ident for _, ident in done} != {threading.get_ident()}
     assert len({ident for _, ident in done}) == 1
+
+
+def test_two_threads_that_submit_at_once_share_one_lane():
+    """The caller and another lane may both give a lane its first job: there is one thread all the same."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(300):
+            lane, start, idents = Lane("test", Failure()), threading.Barrier(2), []
+
+            def submit(lane=lane, start=start, idents=idents):
+                start.wait()
+                for _ in range(3):
+                    lane.submit(lambda: idents.append(threading.get_ident()))
+
+            other = threading.Thread(target=submit)
+            other.start()
+            submit()
+            other.join()
+            lane.close()
+            assert len(idents) == 6
+            assert len(set(idents)) == 1
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_the_first_failure_is_kept_and_nothing_is_done_after_it():

@@ -60,7 +60,10 @@ def write_empty(store: tableformat.Store) -> None:
 
 def write_history(store: tableformat.Store) -> None:
     for version in range(3):
-        with store.draft("a", base="latest", message=f"v{version}", producer={"run": f"r{version}"}) as draft, draft.table(f"t{version}") as table:
+        with (
+            store.draft("a", base="latest", message=f"v{version}", producer={"run": f"r{version}"}) as draft,
+            draft.table(f"t{version}") as table,
+        ):
             for row in range(3):
                 table.append(id=row, image=tableformat.Image(picture(row + version)))
     for alias, version in (("best", "v0"), ("best", "v2"), ("gone", "v0")):
@@ -111,7 +114,9 @@ def break_deletions(store: tableformat.Store) -> None:
 
 
 def break_files(store: tableformat.Store) -> None:
-    break_part(store, lambda part: {"files": [{**part["files"][0], "columns": [1]}, {**part["files"][0], "columns": [2]}]})
+    break_part(
+        store, lambda part: {"files": [{**part["files"][0], "columns": [1]}, {**part["files"][0], "columns": [2]}]}
+    )
 
 
 def break_feature(store: tableformat.Store) -> None:
@@ -150,8 +155,17 @@ def describe(store: tableformat.Store) -> dict[str, Any]:
         versions = {f"v{version.slot}": store[f"{name}:v{version.slot}"] for version in store.versions(name)}
         said[name] = {"aliases": aliases, "versions": {}}
         for number, artifact in versions.items():
-            told = {"digest": artifact.digest, "content": artifact.content_digest, "type": artifact.type, "metadata": artifact.metadata}
-            more = {"message": artifact.message, "producer": artifact.producer, "inputs": [one.digest for one in artifact.inputs()]}
+            told = {
+                "digest": artifact.digest,
+                "content": artifact.content_digest,
+                "type": artifact.type,
+                "metadata": artifact.metadata,
+            }
+            more = {
+                "message": artifact.message,
+                "producer": artifact.producer,
+                "inputs": [one.digest for one in artifact.inputs()],
+            }
             entries = {entry: plain(artifact[entry]) for entry in artifact}
             said[name]["versions"][number] = {**told, **more, "entries": entries}
     return said

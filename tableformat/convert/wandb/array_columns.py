@@ -85,7 +85,7 @@ class ArrayColumns:
         self._open.clear()
         self._taken.clear()
 
-    def take(self, index: int, file: TableFile, count: int, report: ArtifactReport) -> Any:
+    def take(self, index: int, file: TableFile, count: int) -> Any:
         """The arrays of the next `count` rows of `file`. Where they cannot be had, the column is given up with a warning: its
         cells are what stands in the table, and `MisfitError` is raised."""
         try:

@@ -81,11 +81,15 @@ class ManifestEntry:
             return f"{len(data)} bytes where the manifest says {self.size}"
         kind = self.digest_kind
         if kind in ("md5", "xxh128"):
-            raw = _raw(self.digest, 16)
-            found = hashlib.md5(data, usedforsecurity=False).digest() if kind == "md5" else xxhash.xxh3_128_digest(data)
-            if raw is not None and raw != found:
-                return f"its {kind} is not the one of the manifest"
+            return self.problem_of_digest(
+                hashlib.md5(data, usedforsecurity=False).digest() if kind == "md5" else xxhash.xxh3_128_digest(data)
+            )
         return None
+
+    def problem_of_digest(self, found: bytes) -> str | None:
+        """What is wrong with the digest of a file, of the kind that the manifest has."""
+        raw = _raw(self.digest, 16)
+        return None if raw is None or raw == found else f"its {self.digest_kind} is not the one of the manifest"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import tableformat
 from tableformat.convert.wandb.class_sets import ClassSets
@@ -50,6 +50,11 @@ class MediaReader:
         found = self._locate(path, table_ref, place)
         return None if found is None or found.artifact is None else self._bytes(found, place, limit)
 
+    def open_file(self, path: str, table_ref: str | None, place: object) -> BinaryIO | None:
+        """A file that an object names, opened; None where it is not at hand."""
+        found = self._locate(path, table_ref, place)
+        return None if found is None or found.artifact is None else found.artifact.folder.open(found.path)
+
     def read(
         self, cell: Mapping[str, Any], place: object, table_ref: str | None = None, *, bare: bool = False
     ) -> MediaCell:
@@ -93,9 +98,8 @@ class MediaReader:
         except IllegalNameError as error:
             self._report.warn(place, str(error), "path")
             return None
-        if not found.is_missing:
-            if found.artifact is not None and found.artifact is not self._artifact:
-                self.sources[found.artifact.label] = found.artifact
+        if found.artifact is not None and found.artifact is not self._artifact:
+            self.sources[found.artifact.label] = found.artifact
         return found
 
     def _bytes(self, found: Located, place: object, limit: int | None = None) -> bytes | None:

@@ -25,6 +25,7 @@ MANIFEST_NAME: Final = "wandb_manifest.json"
 _LABEL: Final = re.compile(r"(.+?)(?::|-)v(\d+)")
 _MAX_MANIFEST: Final = 4 << 30
 _MAX_HOPS: Final = 8
+_MAX_COMPARED: Final = 1000
 
 
 def split_label(name: str) -> tuple[str, int] | None:
@@ -55,21 +56,34 @@ class Located:
 class SourceArtifact:
     """One version of an artifact of old."""
 
-    def __init__(self, label: str, folder: Folder, manifest: Manifest | None, problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self,
+        label: str,
+        folder: Folder,
+        manifest: Manifest | None,
+        problems: Iterable[Problem] = (),
+        *,
+        only: str | None = None,
+    ) -> None:
         self.label = label
         """`name:v3`, or the name of its folder."""
         self.folder = folder
         self.manifest = manifest
         self.problems = list(problems)
         """What is wrong with its manifest."""
-        self._files: dict[str, None] | None = None
+        self._only = only  # one file of a folder that may hold anything: it is not listed
+        self._files: dict[str, None] | None = None if only is None else {only: None}
         self._digest: str | None = None
 
     @classmethod
     def open(
-        cls, folder: Folder, label: str | None = None, manifest: tuple[Folder, str] | None = None
+        cls,
+        folder: Folder,
+        label: str | None = None,
+        manifest: tuple[Folder, str] | None = None,
+        only: str | None = None,
     ) -> SourceArtifact:
-        """The artifact in `folder`. Its manifest is the one given, or `wandb_manifest.json` in it, or beside it
+        """The artifact in `folder`, or of it the file `only`. Its manifest is the one given, or `wandb_manifest.json` in it, or beside it
         `<folder>.wandb_manifest.json`; or there is none."""
         if label is None:
             named = split_label(folder.name)
@@ -84,8 +98,8 @@ class SourceArtifact:
                     return cls(
                         label, folder, None, [Problem(path, f"not a manifest, and not used: {error}", "manifest")]
                     )
-                return cls(label, folder, found, problems)
-        return cls(label, folder, None)
+                return cls(label, folder, found, problems, only=only)
+        return cls(label, folder, None, only=only)
 
     @property
     def name(self) -> str:
@@ -105,6 +119,10 @@ class SourceArtifact:
         if self._files is None:
             self._files = dict.fromkeys(path for path in self.folder.paths() if path != MANIFEST_NAME)
         return self._files
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file at `path`."""
+        return path in self.files or (self._only is not None and self.folder.size(path) is not None)
 
     def paths(self) -> Iterator[str]:
         """All paths: those of the manifest in its order, then files that it does not name."""
@@ -132,7 +150,7 @@ class SourceArtifact:
         own = self.entry(path)
         if own is not None:
             return own.digest == entry.digest
-        if self.manifest is not None or path not in self.files:
+        if self.manifest is not None or not self.has(path):
             return False
         return ManifestEntry(path, entry.digest, None).problem_of(self.folder.read(path)) is None
 
@@ -167,19 +185,39 @@ class Library:
     def __init__(self, artifacts: Iterable[SourceArtifact] = (), identities: Mapping[str, str] | None = None) -> None:
         self.artifacts = {artifact.label: artifact for artifact in artifacts}
         """By label."""
-        self._identities = dict(identities or {})
+        self._identities: dict[str, str | None] = dict(identities or {})
 
     def resolve(self, owner: SourceArtifact, entry: ManifestEntry) -> tuple[SourceArtifact, str] | None:
         """The artifact and path that an entry of `owner` means; None where that cannot be told, or is not at hand."""
         target = parse_ref(entry.ref)
         if target is None:
             return None
-        label = self._identities.get(target.artifact)
-        if label is not None:
-            found = self.artifacts.get(label)
-            return None if found is None else (found, target.path)
-        candidates = [other for other in self.artifacts.values() if other is not owner and other.holds(entry)]
-        return (candidates[0], target.path) if len(candidates) == 1 else None
+        if target.artifact not in self._identities:
+            self._identify(owner, target.artifact)
+        found = self.artifacts.get(self._identities[target.artifact] or "")
+        return None if found is None else (found, target.path)
+
+    def _identify(self, owner: SourceArtifact, artifact_id: str) -> None:
+        """Which artifact an id means: the only one that has every file of it that `owner` refers to."""
+        entries: list[ManifestEntry] = []
+        for entry in owner.refs():
+            target = parse_ref(entry.ref)
+            if target is not None and target.artifact == artifact_id and len(entries) < _MAX_COMPARED:
+                entries.append(entry)
+        candidates = [
+            other for other in self.artifacts.values() if other is not owner and all(map(other.holds, entries))
+        ]
+        self._identities[artifact_id] = candidates[0].label if len(candidates) == 1 and entries else None
+
+    def dependencies(self, owner: SourceArtifact) -> dict[str, str | None]:
+        """The ids of artifacts that `owner` refers to, and what they are called; None for one that is not known."""
+        found: dict[str, str | None] = {}
+        for entry in owner.refs():
+            target = parse_ref(entry.ref)
+            if target is not None and target.artifact not in found:
+                other = self.resolve(owner, entry)
+                found[target.artifact] = None if other is None else other[0].label
+        return found
 
     def locate(self, owner: SourceArtifact, path: str, table_ref: str | None = None) -> Located:
         """Where the bytes of `path` are, which a file of `owner` names. `table_ref` is the reference by which that file
@@ -195,7 +233,7 @@ class Library:
 
     def _in(self, owner: SourceArtifact, path: str, hops: int) -> Located:
         entry = owner.entry(path)
-        is_here = path in owner.files
+        is_here = owner.has(path)
         if entry is None or entry.ref is None:
             return Located(owner if is_here else None, path, entry)
         if parse_ref(entry.ref) is None:

@@ -19,6 +19,7 @@ _SNIFF: Final = 4096
 _MAX_OBJECT: Final = 64 << 20
 _TYPE: Final = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*\{\s*"_type"\s*:\s*"([^"\\]{1,64})"')
 _ROWS: Final = re.compile(rb'\A(?:\xef\xbb\xbf)?\s*\{\s*"(?:columns|data)"\s*:')
+_MODE: Final = re.compile(rb'"log_mode"\s*:\s*"INCREMENTAL"')
 _INCREMENT: Final = re.compile(r"(?:(.*)/)?(None|\d+)-(\d+)\.(.+)\.table\.json", re.DOTALL)
 _OBJECTS: Final = ("classes", "joined-table", "partitioned-table", *MEDIA_KINDS)
 
@@ -45,7 +46,7 @@ class Survey:
     joined: dict[str, Found] = field(default_factory=dict)
     partitioned: dict[str, Found] = field(default_factory=dict)
     increments: dict[str, list[str]] = field(default_factory=dict)
-    """Names of incremental tables, and the tables that may be their increments, in order."""
+    """Names of incremental tables, and their increments, in order."""
     order: list[str] = field(default_factory=list)
     """All paths."""
 
@@ -70,14 +71,25 @@ def survey(artifact: SourceArtifact, library: Library, report: ArtifactReport) -
             _look(path, located, found, report)
         except TableformatError as error:
             report.warn(path, f"carried over as a file: {error}", error.kind)
-    for name in found.tables:
+    for name, one in found.tables.items():
         parts = _INCREMENT.fullmatch(name)
-        if parts is not None:
+        if parts is not None and _is_increment(one):
             folder = f"{parts[1]}/" if parts[1] else ""
             found.increments.setdefault(f"{folder}{parts[4]}", []).append(name)
     for names in found.increments.values():
         names.sort(key=_increment_order)
     return found
+
+
+def _is_increment(one: Found) -> bool:
+    """Whether a table says that it is a part of an incremental one: behind its rows, or before them."""
+    assert one.located.artifact is not None
+    folder, path = one.located.artifact.folder, one.located.path
+    size = folder.size(path) or 0
+    with folder.open(path) as file:
+        head = file.read(_SNIFF)
+        file.seek(max(0, size - _SNIFF))
+        return _MODE.search(head) is not None or _MODE.search(file.read(_SNIFF)) is not None
 
 
 def _increment_order(path: str) -> tuple[int, int]:
@@ -114,9 +126,16 @@ def _look(path: str, located: Located, found: Survey, report: ArtifactReport) ->
         found.tables[path] = Found(path, located)
         return
     if not isinstance(value, dict) or not _is_whole(kind, value):
-        report.warn(
-            path, f"carried over as a file: it is called a {hinted or kind} and holds something else", "impostor"
-        )
+        if kind in MEDIA_KINDS:
+            report.note(
+                path,
+                f"carried over as a file: {kind} without a file of media, as the first releases wrote it",
+                "no-media",
+            )
+        else:
+            report.warn(
+                path, f"carried over as a file: it is called a {hinted or kind} and holds something else", "impostor"
+            )
         return
     if kind == "classes":
         found.classes[path] = Found(path, located, value)

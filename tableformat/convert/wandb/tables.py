@@ -266,7 +266,7 @@ class TableJob:
                     self.ranges.append((file.path, start, start))
                 rows = len(columns[0])
                 cells = [
-                    self._arrays.take(index, file, rows, self._report) if column.arrays else values
+                    self._arrays.take(index, file, rows) if column.arrays else values
                     for index, (column, values) in enumerate(zip(self._columns, columns, strict=True))
                 ]
                 if has_media:

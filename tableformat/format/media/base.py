@@ -81,7 +81,7 @@ class Media:
     whose bytes are then shared. All are owned: stored in the store. To point at bytes elsewhere, use `refer`.
     """
 
-    __slots__ = ("_caption", "_data", "_hint", "_origin")
+    __slots__ = ("_caption", "_data", "_hint", "_origin", "ready")
 
     kind: ClassVar[str] = ""
     """The kind of media, one of `MEDIA_KINDS`."""
@@ -92,9 +92,13 @@ class Media:
     _origin: _Path | _Url | _Referred | Cell | Deferred | None
     _caption: str | None
     _hint: str | None
+    ready: Prepared | None
+    """What `prepare` gave, kept here by the writer that took this object until its bytes are placed; no part of the value."""
 
     def __init_subclass__(cls, *, register: bool = True) -> None:
-        cls._slots = tuple(name for base in cls.__mro__ for name in base.__dict__.get("__slots__", ()))
+        cls._slots = tuple(
+            name for base in cls.__mro__ for name in base.__dict__.get("__slots__", ()) if name != "ready"
+        )
         if register:
             Media._classes_by_kind[cls.kind] = cls
 
@@ -102,6 +106,7 @@ class Media:
         self._origin = None
         self._caption = caption
         self._hint = format
+        self.ready = None
         if type(data) is bytes:
             self._data = data
         else:
@@ -202,6 +207,7 @@ class Media:
     def _bare(cls) -> Self:
         """One with every slot empty."""
         media = cls.__new__(cls)
+        media.ready = None
         for name in cls._slots:
             setattr(media, name, None)
         return media
@@ -440,6 +446,7 @@ class Media:
         return {name: value.get() if isinstance(value, Deferred) else value for name, value in values.items()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        self.ready = None
         for name in self._slots:
             setattr(self, name, state.get(name))
 

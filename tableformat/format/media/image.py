@@ -77,6 +77,7 @@ class Image(Media):
         self._masks = None
         self._classes = None
         self._strict = strict
+        self.ready = None
         if type(data) is bytes:
             self._data = data
             if layout is not None or scale is not None:

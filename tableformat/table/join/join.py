@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from tableformat.errors import UsageError, message
+from tableformat.errors import message
 from tableformat.format.bound import Bound, bind, find_leaf
 from tableformat.format.expr import And, ColumnExpr, Compare, IsIn, IsNan, IsNull, Not, Or, Predicate, all_of
 from tableformat.format.schema import Schema
@@ -23,7 +23,7 @@ from tableformat.table.join.lookup import TooLargeError, iter_lookup
 from tableformat.table.join.merge import iter_merged
 from tableformat.table.join.names import flat_names
 from tableformat.table.join.pages import iter_pages
-from tableformat.table.join.pairs import KINDS, How, Pairs, take_rows
+from tableformat.table.join.pairs import How, Pairs, take_rows
 from tableformat.table.join.plan import Plan, Strategy, budget_of, can_align, choose
 from tableformat.table.join.sides import Side, SideFacts, TableSide
 from tableformat.table.join.spill import iter_spilled
@@ -44,11 +44,8 @@ class Join:
     """
 
     def __init__(self, left: Side, right: Side, on: Any, how: How) -> None:
-        doing = "joining tables"
-        if how not in KINDS:
-            raise UsageError(message(doing, expected=f"how, one of {', '.join(KINDS)}", got=repr(how)[:60]))
         self.left, self.right, self.on, self.how = left, right, on, how
-        self.pairs: tuple[KeyPair, ...] = key_pairs(on, left.schema, right.schema, doing)
+        self.pairs: tuple[KeyPair, ...] = key_pairs(on, left.schema, right.schema, "joining tables")
         self.both = how not in ("semi", "anti")
         """Whether its rows have columns of the right side."""
         shown = right.schema.names if self.both else []

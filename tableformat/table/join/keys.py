@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tableformat.errors import SchemaError, UsageError, message
+from tableformat.errors import NotFoundError, SchemaError, UsageError, message
 from tableformat.format.media.prepared import CHECKSUM_PREFIX
 from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, Field, MediaType, ScalarType, UuidType
+from tableformat.format.types.nearest import nearest
 
-__all__ = ["KeyPair", "key_pairs"]
+__all__ = ["KeyPair", "key_names", "key_pairs"]
 
 Normalise = Callable[[pa.Array], pa.Array]
 """From a column in storage types to the form in which both sides compare: int64, or binary."""
@@ -59,11 +60,27 @@ def key_pairs(on: Any, left: Schema, right: Schema, doing: str) -> tuple[KeyPair
     `NotFoundError` with the nearest name, `SchemaError` naming both types where they do not compare, and `UsageError` for
     anything else.
     """
-    names = _names(on, doing)
-    return tuple(_pair(left[one], right[other], doing) for one, other in names)
+    return tuple(
+        _pair(_column(left, one, "left", doing), _column(right, other, "right", doing), doing)
+        for one, other in key_names(on, doing)
+    )
 
 
-def _names(on: Any, doing: str) -> list[tuple[str, str]]:
+def _column(schema: Schema, name: str, side: str, doing: str) -> Field:
+    if name not in schema:
+        raise NotFoundError(
+            message(
+                doing,
+                expected=f"a key column of the {side} side",
+                got=repr(name)[:200],
+                todo=nearest(name, schema.names),
+            )
+        )
+    return schema[name]
+
+
+def key_names(on: Any, doing: str) -> list[tuple[str, str]]:
+    """The pairs of names that `on` stands for; raises `UsageError` for anything else."""
     wanted = "a column, a pair of columns (left, right), or a list of these"
     items: Sequence[Any] = [on] if isinstance(on, (str, tuple)) else on if isinstance(on, list) else ()
     names = []

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tableformat.digest import check_digest, digest_of
 from tableformat.document import JsonObject, encode_document
-from tableformat.errors import FormatError, InvalidInputError, LimitError, NotFoundError, message
-from tableformat.format.manifest import FORMAT, Requires, check_requires
+from tableformat.errors import FormatError, InvalidInputError, LimitError, message
+from tableformat.format.documents import Fields, Requires, check_requires
 from tableformat.format.schema import Schema
 from tableformat.format.types.nearest import nearest
 from tableformat.table.join.keys import key_pairs
@@ -87,7 +87,8 @@ class JoinDocument:
         if not isinstance(value, dict):
             raise FormatError(message(doing, path=path, expected="an object", got=repr(value)[:100]))
         if depth == 0:
-            check_requires(FORMAT, Requires.from_json(value.get("requires", {}), path), path)
+            requires = Fields({"format": 1, "requires": value.get("requires")}, path, None).requires()
+            check_requires(requires, writing=False, path=path)
         if missing := [name for name in _FIELDS if name not in value]:
             raise FormatError(message(doing, path=path, expected=f"the field {missing[0]!r}", got="none"))
         on, how = value["on"], value["how"]
@@ -127,38 +128,21 @@ def targets_of(document: JoinDocument) -> Iterator[Target]:
             yield side
 
 
-def open_join(
-    document: JoinDocument, address: str, open_target: Callable[[Target], Any], join: Callable[[Any, Any, Any, How], Any]
-) -> Any:
-    """The joined table of an entry: `open_target` opens what its sides name, `join` puts two together.
-
-    A side that is gone, or is something else than rows, is told with the joined table that wants it.
-    """
-    sides = []
-    for name, target in (("left", document.left), ("right", document.right)):
-        if target.joined is not None:
-            sides.append(open_join(target.joined, address, open_target, join))
-            continue
-        try:
-            sides.append(open_target(target))
-        except NotFoundError as error:
-            raise NotFoundError(
-                message(f"opening the {name} side of a joined table", path=address, expected=str(target), got=f"it is gone: {error}",
-                        todo="restore that version, or store the join again with what there is")
-            ) from error  # fmt: skip
-    return join(sides[0], sides[1], [tuple(pair) for pair in document.on], document.how)
-
-
 def check_joins(items: Mapping[str, JsonObject], doing: str) -> None:
     """See that each joined table among the entries of a version finds its sides there, and that none reads itself.
 
     Raises `InvalidInputError` naming the joined table and the side. Sides in other versions are not looked at: those do not
     change.
     """
-    joins = {name: JoinDocument.from_json(item, name) for name, item in items.items() if item.get("kind") == "joined_table"}
+    joins = {
+        name: JoinDocument.from_json(item, name) for name, item in items.items() if item.get("kind") == "joined_table"
+    }
     for name, document in joins.items():
         for target in targets_of(document):
-            if target.artifact is None and (found := items.get(target.path, {}).get("kind")) not in ("table", "joined_table"):
+            if target.artifact is None and (found := items.get(target.path, {}).get("kind")) not in (
+                "table",
+                "joined_table",
+            ):
                 raise InvalidInputError(
                     message(f"{doing} with joined table {name!r}", expected=f"a table {target.path!r} in the same version",
                             got="none" if found is None else f"an entry of kind {found}",
@@ -171,7 +155,11 @@ def check_joins(items: Mapping[str, JsonObject], doing: str) -> None:
 def _check_cycle(name: str, joins: Mapping[str, JoinDocument], within: tuple[str, ...], doing: str) -> None:
     if name in within:
         raise InvalidInputError(
-            message(f"{doing} with joined table {name!r}", expected="a join of other tables", got=" → ".join([*within, name]))
+            message(
+                f"{doing} with joined table {name!r}",
+                expected="a join of other tables",
+                got=" → ".join([*within, name]),
+            )
         )
     for target in targets_of(joins[name]):
         if target.artifact is None and target.path in joins:

@@ -25,7 +25,7 @@ from tests.table.reading_tables import store_table
 MEMORY = 512 << 20
 
 _DAY = datetime.date(2020, 1, 1)
-_NOON = datetime.datetime(2020, 1, 1, 12)
+_NOON = datetime.datetime(2020, 1, 1, 12)  # noqa: DTZ001 - times without a zone are meant
 _NUMBERS = [-1, 0, 1, 2, 3, 127, 2**31, 2**63 - 1, 2**63, 2**64 - 1]
 _FLOATS = [0.0, -0.0, 1.5, -2.0, float("nan"), float("inf")]
 _BYTES = [b"", b"\x00", b"a", b"ab", b"aaaaaaaa", b"aaaaaaaab", b"x" * 600]
@@ -182,7 +182,9 @@ def expected(case: Case, numbers: list[tuple[int, int]]) -> list[dict[str, Any]]
     return rows
 
 
-def read(joined: JoinedTable, strategy: Strategy | None, *, ordered: bool = True) -> tuple[list[tuple[int, int]], list[dict[str, Any]]]:
+def read(
+    joined: JoinedTable, strategy: Strategy | None, *, ordered: bool = True
+) -> tuple[list[tuple[int, int]], list[dict[str, Any]]]:
     """The numbers of the rows that meet, and the rows, read in one way."""
     numbers: list[tuple[int, int]] = []
     rows: list[dict[str, Any]] = []

@@ -30,7 +30,9 @@ def check(case: Case, strategies: tuple[str, ...]) -> None:
         assert [row.index for row in joined.rows()] == list(range(len(numbers)))
         middle = len(numbers) // 2
         page = joined.chosen.slice(middle, middle + 3)
-        assert [number for _, found in page.run([], MEMORY) for number in found.tolist()] == list(range(len(numbers)))[middle : middle + 3]
+        assert [number for _, found in page.run([], MEMORY) for number in found.tolist()] == list(range(len(numbers)))[
+            middle : middle + 3
+        ]
 
 
 @settings(max_examples=50)

@@ -1,0 +1,12 @@
+"""Artifacts of Weights & Biases, of every release since 2020, as versions of a store; nothing of its library is needed.
+
+text.py types.py profile.py times.py json_text.py cells.py   one table.json: text to columns
+arrays.py array_columns.py media_files.py class_sets.py      what lies beside it
+folder.py manifest.py source.py survey.py                    an artifact, and those it refers to
+names.py tables.py artifact.py convert.py report.py          into a draft
+"""
+
+from tableformat.convert.wandb.convert import convert_wandb, source_document
+from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, ConversionReport, EntryReport
+
+__all__ = ["ArtifactReport", "ColumnReport", "ConversionReport", "EntryReport", "convert_wandb", "source_document"]
