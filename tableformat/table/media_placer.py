@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -239,7 +240,7 @@ class MediaPlacer:
         outer: Sequence[Mapping[str, Any]],
     ) -> pa.Array:
         """Cells of media whose bytes are in memory: the hot path."""
-        fields = {name: [one.get(name) for one in outer] for name in OUTER_FIELDS[kind]}
+        fields = {name: _column_of(name, outer) for name in OUTER_FIELDS[kind]}
         if min(map(len, datas)) <= self._inline_bytes or any(map(_is_compressible, set(types))):
             return self._tiered(kind, list(datas), list(types), list(exts), fields)
         placed = self._put(self._blobs().put_many(datas, exts[0] if len(set(exts)) == 1 else exts))
@@ -395,6 +396,14 @@ def _pack(placed: Placed) -> npt.NDArray[np.int64]:
 
 def _is_compressible(content_type: str | None) -> bool:
     return content_type is not None and content_type.startswith(_COMPRESSIBLE)
+
+
+def _column_of(name: str, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """One field of each row, None where it is missing; most have it, and are then not asked one by one."""
+    try:
+        return list(map(itemgetter(name), rows))
+    except KeyError:
+        return [row.get(name) for row in rows]
 
 
 def _repeated(values: Any) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import tableformat
@@ -56,11 +57,12 @@ def joined_item(
     return {**document.fields(), "content": document.content, "key": name, "kind": "joined_table", "name": name}
 
 
-def test_tables_of_one_draft_are_joined_by_name(store: tableformat.Store) -> None:
+def test_tables_of_one_draft_are_joined_by_name(store: tableformat.Store, tmp_path: Path) -> None:
     """Names, tables of the draft and objects that were added to it are stored as paths; the draft reads them before the commit."""
     with store.draft("run") as draft:
         draft.add(TRAIN, "train")
-        given = draft.add(tableformat.Table(columns=["id", "x"], data=[[1, 5]]), "hand")
+        pq.write_table(pa.table({"id": [1], "x": [5]}), tmp_path / "hand.parquet")
+        given = draft.add(tableformat.read_table(str(tmp_path / "hand.parquet")), "hand")
         draft.add(JoinedTable("train", "hand.table.json", on="id"), "by-name")
         draft.add(JoinedTable(draft["train"], given, on="id"), "by-object")
         assert draft["by-name"].to_arrow().to_pylist() == [{"id_0": 1, "label": "a", "id_1": 1, "x": 5}]
@@ -131,11 +133,16 @@ def test_what_cannot_be_stored_is_refused(store: tableformat.Store, tmp_path: Pa
     with other.draft("x") as draft:
         draft.add(TRAIN, "train")
     train = animals["train"]
+    pq.write_table(TRAIN, tmp_path / "bare.parquet")
     cases: list[tuple[JoinedTable, type[Exception], str]] = [
         (JoinedTable(train, train, on="id").head(1), InvalidInputError, "selection"),
         (JoinedTable(train.where(id=1), train, on="id"), InvalidInputError, "left side"),
         (JoinedTable(train, other["x"]["train"], on="id"), InvalidInputError, "right side"),
-        (JoinedTable(train, tableformat.Table(columns=["id"], data=[[1]]), on="id"), InvalidInputError, "right side"),
+        (
+            JoinedTable(train, tableformat.read_table(str(tmp_path / "bare.parquet")), on="id"),
+            InvalidInputError,
+            "right side",
+        ),
         (JoinedTable("nothing", train, on="id"), NotFoundError, "nothing"),
         (JoinedTable("own", train, on=("id", "label")), SchemaError, "int64.*string"),
         (JoinedTable("own", train, on="key"), NotFoundError, "left side"),

@@ -60,7 +60,11 @@ class ArrayColumns:
                 return
             self._places[index, file.path] = place
             try:
-                plans.append(array_plan(self._array(index, file)))
+                array = self._array(index, file)
+                try:
+                    plans.append(array_plan(array))
+                finally:
+                    array.close()
             except TableformatError as error:
                 report.warn(where, str(error), "arrays")
                 return
@@ -82,8 +86,14 @@ class ArrayColumns:
 
     def rewind(self) -> None:
         """Begin with the first row again."""
-        self._open.clear()
+        self.close()
         self._taken.clear()
+
+    def close(self) -> None:
+        """Close all files."""
+        for array in self._open.values():
+            array.close()
+        self._open.clear()
 
     def take(self, index: int, file: TableFile, count: int) -> Any:
         """The arrays of the next `count` rows of `file`. Where they cannot be had, the column is given up with a warning: its

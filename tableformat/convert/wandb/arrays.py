@@ -32,7 +32,19 @@ class ArrayFile:
     """
 
     def __init__(self, file: BinaryIO, key: str, path: str) -> None:
-        self._path = path
+        self._path, self._file = path, file
+        try:
+            self._open(key)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _open(self, key: str) -> None:
+        path, file = self._path, self._file
         try:
             archive = zipfile.ZipFile(file)
             name = next((one for one in archive.namelist() if one in (f"{key}.npy", key)), None)

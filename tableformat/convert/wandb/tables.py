@@ -6,6 +6,7 @@ the rows are written again, which is sure to end well.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from tableformat.convert.wandb.media_files import MediaReader
 from tableformat.convert.wandb.names import column_names
 from tableformat.convert.wandb.profile import Profile
 from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, EntryReport
-from tableformat.convert.wandb.text import Block, TableText
+from tableformat.convert.wandb.text import Block, TableText, paused_collector
 from tableformat.convert.wandb.types import Declared, declared_columns
 from tableformat.errors import InvalidInputError, KeyValueError, message
 
@@ -126,8 +127,15 @@ class TableJob:
 
     def write(self, draft: tableformat.Draft) -> EntryReport:
         """Write the table into `draft`."""
-        first = self._files[0]
-        originals = first.columns
+        with paused_collector():
+            try:
+                rows = self._write_until_done(draft)
+            finally:
+                self._arrays.close()
+        columns = [ColumnReport(c.name, c.original, c.declared.name, c.plan.label, c.plan.notes) for c in self._columns]
+        return EntryReport([file.path for file in self._files], self._entry, "table", rows, columns)
+
+    def _write_until_done(self, draft: tableformat.Draft) -> int:
         self._profile(whole=len(self._files) > 1)
         key = [
             column.name
@@ -135,23 +143,18 @@ class TableJob:
             if column.declared.name == "primaryKey" and column.plan.label == "string"
         ]
         key = key if len(key) == 1 else []
-        attempts = 0
-        while True:
-            attempts += 1
+        for attempt in itertools.count():
+            assert attempt < len(self._columns) + 4  # each ends with one thing less to go wrong
             try:
-                rows = self._write(draft, key)
-                break
+                return self._write(draft, key)
             except MisfitError:
-                assert attempts <= len(self._columns) + 4
                 self._profile(whole=True)
             except KeyValueError as error:
-                assert attempts <= len(self._columns) + 4
-                self._report.warn(f"{first.path}: column {key[0]!r}", f"no primary key of the table: {error}", "key")
+                self._report.warn(
+                    f"{self._files[0].path}: column {key[0]!r}", f"no primary key of the table: {error}", "key"
+                )
                 key = []
-        return EntryReport(
-            [file.path for file in self._files], self._entry, "table", rows,
-            [ColumnReport(c.name, original, c.declared.name, c.plan.label, c.plan.notes) for c, original in zip(self._columns, originals, strict=True)],
-        )  # fmt: skip
+        raise AssertionError
 
     def describe(self) -> list[dict[str, Any]]:
         """For metadata: names and declared types of the columns, as they were."""
