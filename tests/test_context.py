@@ -7,6 +7,7 @@ import pytest
 from tableformat import open_store
 from tableformat.context import StoreContext, live_versions
 from tableformat.errors import ExistsError, NotFoundError, UnsupportedError
+from tableformat.format.documents import encode_sealed
 from tableformat.storage.names import parse_selection
 
 
@@ -75,7 +76,8 @@ def test_writers_are_stopped_where_a_feature_is_unknown(store_url):
     StoreContext.open(store_url, create=True)
     backend = StoreContext.open(store_url).backend
     document = json.loads(backend.read("tableformat.json"))
+    del document["check"]
     document["requires"]["write"] = ["warp"]
-    backend.put("tableformat.json", json.dumps(document, sort_keys=True, separators=(",", ":")).encode())
+    backend.put("tableformat.json", encode_sealed(document))
     with pytest.raises(UnsupportedError, match="warp"):
         StoreContext.open(store_url).ensure()

@@ -33,11 +33,16 @@ _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _MAX_DEPTH: Final = 64
+_PLAIN: Final = re.compile(
+    r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*"
+)  # sure to be fine, and most are
 
 
 def check_relative(path: Any) -> str:
     """`path` itself, if it leads to a file below its root on every system. Raises `IllegalNameError`: absolute, with `..`,
     a drive letter, a backslash or a zero byte."""
+    if type(path) is str and _PLAIN.fullmatch(path):
+        return path
     problem = None
     if not isinstance(path, str) or not path or "\0" in path:
         problem = "no path"
@@ -72,8 +77,8 @@ class Folder(abc.ABC):
         """A file, opened for reading. Raises `NotFoundError`, or `IllegalNameError` for a link that leaves the folder."""
 
     @abc.abstractmethod
-    def paths(self) -> Iterator[str]:
-        """The paths of all files, in order of name; follows no links to folders."""
+    def files(self) -> Iterator[tuple[str, int | None]]:
+        """The path of each file and its bytes, in order of name; follows no links to folders, and tells no size of links."""
 
     @abc.abstractmethod
     def folders(self) -> list[str]:
@@ -136,12 +141,11 @@ class _LocalFolder(Folder):
         return found.st_size if stat.S_ISREG(found.st_mode) else None
 
     def open(self, path: str) -> BinaryIO:
-        return os.fdopen(self._descriptor(path), "rb", buffering=0)
+        return os.fdopen(self._descriptor(path)[0], "rb", buffering=0)
 
     def read(self, path: str, limit: int | None = None) -> bytes:
-        descriptor = self._descriptor(path)
+        descriptor, size = self._descriptor(path)
         try:
-            size = os.fstat(descriptor).st_size
             if limit is not None and size > limit:
                 raise LimitError(
                     message(
@@ -156,7 +160,7 @@ class _LocalFolder(Folder):
         return data
 
     def local(self, path: str) -> str | None:
-        os.close(self._descriptor(path))
+        os.close(self._descriptor(path)[0])
         return self._full(path)
 
     def _full(self, path: str) -> str:
@@ -181,7 +185,8 @@ class _LocalFolder(Folder):
         real = os.path.realpath(full)
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
 
-    def _descriptor(self, path: str) -> int:
+    def _descriptor(self, path: str) -> tuple[int, int]:
+        """An open descriptor, and the bytes of the file."""
         parent = check_relative(path).rpartition("/")[0]
         try:
             if self._safe.get(parent):
@@ -201,18 +206,19 @@ class _LocalFolder(Folder):
             raise BackendError(message("reading a legacy artifact", path=path, got=error.strerror)) from error
 
     @staticmethod
-    def _regular(descriptor: int, path: str) -> int:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    def _regular(descriptor: int, path: str) -> tuple[int, int]:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
             os.close(descriptor)
             raise NotFoundError(
                 message("reading a legacy artifact", path=path, expected="a file", got="a folder, a pipe or a device")
             )
-        return descriptor
+        return descriptor, found.st_size
 
-    def paths(self) -> Iterator[str]:
+    def files(self) -> Iterator[tuple[str, int | None]]:
         yield from self._walk(self.root, "", 0)
 
-    def _walk(self, folder: str, prefix: str, depth: int) -> Iterator[str]:
+    def _walk(self, folder: str, prefix: str, depth: int) -> Iterator[tuple[str, int | None]]:
         if depth > _MAX_DEPTH:
             raise LimitError(
                 message(
@@ -232,8 +238,10 @@ class _LocalFolder(Folder):
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(entry.path, f"{prefix}{entry.name}/", depth + 1)
+            elif entry.is_file(follow_symlinks=False):
+                yield prefix + entry.name, entry.stat(follow_symlinks=False).st_size
             else:
-                yield prefix + entry.name
+                yield prefix + entry.name, None
 
     def folders(self) -> list[str]:
         with os.scandir(self.root) as listing:
@@ -286,10 +294,10 @@ class _RemoteFolder(Folder):
             raise BackendError(message("reading a legacy artifact", path=path, got=str(error)[:200])) from error
         return file
 
-    def paths(self) -> Iterator[str]:
+    def files(self) -> Iterator[tuple[str, int | None]]:
         for path, found in self._list(recursive=True):
             if found.type == pafs.FileType.File:
-                yield path
+                yield path, int(found.size)
 
     def folders(self) -> list[str]:
         return [path for path, found in self._list(recursive=False) if found.type == pafs.FileType.Directory]

@@ -89,7 +89,7 @@ class ManifestEntry:
     def problem_of_digest(self, found: bytes) -> str | None:
         """What is wrong with the digest of a file, of the kind that the manifest has."""
         raw = _raw(self.digest, 16)
-        return None if raw is None or raw == found else f"its {self.digest_kind} is not the one of the manifest"
+        return None if raw is None or raw == found else f"another {self.digest_kind} than the manifest says"
 
 
 @dataclass(frozen=True, slots=True)

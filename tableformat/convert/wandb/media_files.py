@@ -71,10 +71,11 @@ class MediaReader:
         if caption is not None and (bare or not _is_text(caption)):
             more["caption"] = caption
             caption = None
+        fields: Mapping[str, Any] = {}
         if found.artifact is None:
-            media = self._refer(kind, found, cell, caption, place)
+            media, is_told = self._refer(kind, found, cell, caption, place), False
         else:
-            media = self._own(kind, found, cell, caption, place)
+            media, fields, is_told = self._own(kind, found, cell, caption, place)
         if media is None:
             return MediaCell(None, path, {key: value for key, value in cell.items() if key != "path"})
         self.used.add(path)
@@ -86,7 +87,7 @@ class MediaReader:
                 more |= said
         else:
             more |= {key: cell[key] for key in ("boxes", "masks", "classes") if key in cell}
-        return MediaCell(media, path, _unsaid(more, media, path))
+        return MediaCell(media, path, _unsaid(more, fields, path, is_told=is_told))
 
     # Bytes
 
@@ -112,17 +113,20 @@ class MediaReader:
         self._report.bytes_in += len(data)
         return data
 
-    def _own(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object) -> Any:
+    def _own(
+        self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object
+    ) -> tuple[Any, Mapping[str, Any], bool]:
+        """Media with the bytes of a file, the fields of its header, and whether its digests are those that were told."""
         assert found.artifact is not None
-        make = MEDIA_CLASSES[kind]
+        make, is_told = MEDIA_CLASSES[kind], False
         size = found.entry.size if found.entry is not None else None
         if size is not None and size > _LARGE and (local := self._local(found)) is not None:
             media = make(local, caption=caption)
         else:
             data = self._bytes(found, place)
             if data is None:
-                return None
-            self._verify(data, found, cell, place)
+                return None, {}, False
+            is_told = self._verify(data, found, cell, place)
             name = found.path.rpartition("/")[2]
             media = (
                 tableformat.File(data, name, caption=caption)
@@ -130,10 +134,10 @@ class MediaReader:
                 else make(data, caption=caption, format=_hint(kind, name))
             )
         try:
-            media.prepare()
+            return media, media.prepare().fields, is_told
         except (InvalidInputError, LookupError) as error:
             self._report.warn(place, f"the file {found.path!r} is kept as it is: {error}", "media")
-        return media
+            return media, {}, is_told
 
     def _local(self, found: Located) -> str | None:
         assert found.artifact is not None
@@ -142,22 +146,21 @@ class MediaReader:
         except TableformatError:
             return None
 
-    def _verify(self, data: bytes, found: Located, cell: Mapping[str, Any], place: object) -> None:
-        """Compare with the strongest digest that was told: SHA-256 in the cell, else that of the manifest."""
-        told = cell.get("sha256")
-        if isinstance(told, str) and (
-            found.entry is None or found.entry.ref is None or found.artifact is not self._artifact
-        ):
+    def _verify(self, data: bytes, found: Located, cell: Mapping[str, Any], place: object) -> bool:
+        """Compare with the strongest digest that was told: SHA-256 in the cell, else that of the manifest. Warns, and returns
+        whether nothing differs."""
+        told, entry = cell.get("sha256"), found.entry
+        problem = None
+        if isinstance(told, str) and (entry is None or entry.ref is None or found.artifact is not self._artifact):
             if hashlib.sha256(data).hexdigest() != told:
-                self._report.warn(place, f"the file {found.path!r} has another SHA-256 than its cell says", "digest")
-            elif found.entry is not None and found.entry.size not in (None, 0, len(data)):
-                self._report.warn(
-                    place,
-                    f"the file {found.path!r} has {len(data)} bytes where the manifest says {found.entry.size}",
-                    "size",
-                )
-        elif found.entry is not None and (problem := found.entry.problem_of(data)) is not None:
-            self._report.warn(place, f"the file {found.path!r}: {problem}", "digest")
+                problem = ("another SHA-256 than its cell says", "digest")
+            elif entry is not None and entry.size not in (None, 0, len(data)):
+                problem = (f"{len(data)} bytes where the manifest says {entry.size}", "size")
+        elif entry is not None and (found_problem := entry.problem_of(data)) is not None:
+            problem = (found_problem, "digest")
+        if problem is not None:
+            self._report.warn(place, f"the file {found.path!r} has {problem[0]}", problem[1])
+        return problem is None
 
     def _refer(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object) -> Any:
         """Media that stay where the manifest says they are."""
@@ -286,20 +289,14 @@ def _hint(kind: str, name: str) -> str | None:
     return extension or None
 
 
-def _unsaid(more: dict[str, Any], media: Any, path: str) -> dict[str, Any] | None:
+def _unsaid(more: dict[str, Any], fields: Mapping[str, Any], path: str, *, is_told: bool) -> dict[str, Any] | None:
     """`more` without what the bytes and the path say as well."""
-    extension = path.rpartition(".")[2]
-    if more.get("format") == extension:
+    if more.get("format") == path.rpartition(".")[2]:
         del more["format"]
     for name in ("width", "height"):
-        if name in more:
-            try:
-                if media.fields.get(name) == more[name]:
-                    del more[name]
-            except TableformatError:
-                pass
-    if media.path is None and "sha256" in more and media.digest == f"sha256:{more['sha256']}":
-        del more["sha256"]  # one that differs was reported, and stays
-    if "digest" in more and media.reference is None:
-        del more["digest"]
+        if name in more and more[name] == fields.get(name):
+            del more[name]
+    if is_told:  # what differs was reported, and stays
+        more.pop("sha256", None)
+        more.pop("digest", None)
     return more or None

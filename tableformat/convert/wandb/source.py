@@ -72,7 +72,7 @@ class SourceArtifact:
         self.problems = list(problems)
         """What is wrong with its manifest."""
         self._only = only  # one file of a folder that may hold anything: it is not listed
-        self._files: dict[str, None] | None = None if only is None else {only: None}
+        self._files: dict[str, int | None] | None = None if only is None else {only: folder.size(only)}
         self._digest: str | None = None
 
     @classmethod
@@ -114,10 +114,10 @@ class SourceArtifact:
         return None if named is None else named[1]
 
     @property
-    def files(self) -> Mapping[str, None]:
-        """The paths of the files that are there, in order of name. Lists the folder, once."""
+    def files(self) -> Mapping[str, int | None]:
+        """The files that are there, in order of name, and their bytes; None for links. Lists the folder, once."""
         if self._files is None:
-            self._files = dict.fromkeys(path for path in self.folder.paths() if path != MANIFEST_NAME)
+            self._files = {path: size for path, size in self.folder.files() if path != MANIFEST_NAME}
         return self._files
 
     def has(self, path: str) -> bool:
@@ -161,8 +161,8 @@ class SourceArtifact:
             state = hashlib.sha256()
             if self.manifest is not None:
                 state.update(self.manifest.digest.encode())
-            for path in self.files:
-                state.update(json.dumps([path, self.folder.size(path)]).encode())
+            for path, size in self.files.items():
+                state.update(json.dumps([path, size]).encode())
                 if self.manifest is None:
                     state.update(self._hash_of(path))
             self._digest = "sha256:" + state.hexdigest()

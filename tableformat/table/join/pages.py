@@ -87,7 +87,7 @@ def _page(
             for part in (piece.slice(0, half), piece.slice(half, len(piece.rows))):
                 yield from _page(part, right, pairs, how, left_columns, right_columns, memory, limit)
         else:
-            yield from _row(piece, keys, right, pairs, left_columns, right_columns, memory)
+            yield from _row(piece, keys, right, pairs, how, left_columns, right_columns, memory)
         return
     for run, _ in held.pairs(piece, left_columns, keys, how):
         if len(run):
@@ -95,21 +95,29 @@ def _page(
 
 
 def _row(
-    piece: Piece, keys: list[pa.Array], right: Side, pairs: Sequence[KeyPair], left_columns: Sequence[str],
+    piece: Piece, keys: list[pa.Array], right: Side, pairs: Sequence[KeyPair], how: How, left_columns: Sequence[str],
     right_columns: Sequence[str], memory: int,
 ) -> Iterator[Pairs]:  # fmt: skip
-    """What one row meets, where that is more than may be held: in the order of the right it is the order of the join."""
+    """What one row meets, where that is more than may be held: in the order of the right it is the order of the join.
+
+    It does meet some, so that of `semi` it is kept, of `anti` it is not, and no kind keeps it alone.
+    """
+    own = select(piece.batch, left_columns) if left_columns else rows_only(1)
+    number = positions(piece.rows)
+    if how in ("semi", "anti"):
+        if how == "semi":
+            yield Pairs(own, number, rows_only(1), np.full(1, -1, np.int64))
+        return
     index = KeyIndex(keys)
-    own = piece.batch.select(list(left_columns))
     names = [pair.right for pair in pairs]
     for found in right.pieces(list(dict.fromkeys([*right_columns, *names])), memory):
         rows = np.flatnonzero(index.match(keys_of(found, 1, pairs)).counts)
         if len(rows):
-            repeated = own.take(pa.array(np.zeros(len(rows), np.int64)))
+            met = select(found.batch, right_columns) if right_columns else rows_only(len(found.rows))
             yield Pairs(
-                repeated,
-                np.full(len(rows), positions(piece.rows)[0]),
-                found.batch.select(list(right_columns)).take(pa.array(rows)),
+                take_rows(own, np.zeros(len(rows), np.int64)),
+                np.full(len(rows), number[0]),
+                take_rows(met, rows),
                 positions(found.rows)[rows],
             )
 

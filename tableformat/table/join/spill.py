@@ -25,6 +25,7 @@ __all__ = ["iter_spilled"]
 _THREADS: Final = min(os.cpu_count() or 1, 4)
 _OUTSIDE_BYTES: Final = 96 << 20  # of the budget, for what is decoded on either side of the engine
 _LEAST_BYTES: Final = 64 << 20
+_MANY_BYTES: Final = 256 << 20  # below, each thread's own buffers are too much
 _BATCH_ROWS: Final = 1 << 16
 _KINDS: Final = {
     "inner": "inner join", "left": "left join", "right": "right join", "outer": "full join", "semi": "semi join", "anti": "anti join",
@@ -55,7 +56,7 @@ def iter_spilled(
     with tempfile.TemporaryDirectory(prefix="tableformat-join-") as folder:
         limit = max(memory - _OUTSIDE_BYTES, _LEAST_BYTES)
         connection = duckdb.connect(config={
-            "memory_limit": f"{limit // (1 << 20)}MiB", "threads": _THREADS, "temp_directory": folder,
+            "memory_limit": f"{limit // (1 << 20)}MiB", "threads": _THREADS if limit >= _MANY_BYTES else 1, "temp_directory": folder,
             "preserve_insertion_order": False,
         })  # fmt: skip
         try:
