@@ -3,44 +3,49 @@
 Rows are plain Parquet, media are stored once by content, a version is one atomic commit. Start with `open_store`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from tableformat import errors
 from tableformat._version import __version__
-from tableformat.artifact import Artifact
-from tableformat.draft import Draft
-from tableformat.format.expr import col
-from tableformat.format.media import (
-    Audio,
-    Box,
-    Classes,
-    File,
-    Html,
-    Image,
-    Mask,
-    Media,
-    Molecule,
-    Object3D,
-    Plotly,
-    Video,
-)
-from tableformat.format.schema import Schema
-from tableformat.format.types import (
-    AudioType,
-    ClassType,
-    FileType,
-    HtmlType,
-    ImageType,
-    JsonType,
-    MoleculeType,
-    Object3DType,
-    PlotlyType,
-    TensorType,
-    VideoType,
-)
-from tableformat.store import Store, open_store, read_table
-from tableformat.table.joined import JoinedTable
-from tableformat.table.local_table import LocalTable
-from tableformat.table.table import Table
-from tableformat.table.writer import TableWriter
+
+if TYPE_CHECKING:
+    from tableformat.artifact import Artifact
+    from tableformat.draft import Draft
+    from tableformat.format.expr import col
+    from tableformat.format.media import (
+        Audio,
+        Box,
+        Classes,
+        File,
+        Html,
+        Image,
+        Mask,
+        Media,
+        Molecule,
+        Object3D,
+        Plotly,
+        Video,
+    )
+    from tableformat.format.schema import Schema
+    from tableformat.format.types import (
+        AudioType,
+        ClassType,
+        FileType,
+        HtmlType,
+        ImageType,
+        JsonType,
+        MoleculeType,
+        Object3DType,
+        PlotlyType,
+        TensorType,
+        VideoType,
+    )
+    from tableformat.store import Store, open_store, read_table
+    from tableformat.table.joined import JoinedTable
+    from tableformat.table.local_table import Table
+    from tableformat.table.rows import Row
+    from tableformat.table.writer import TableWriter
 
 __all__ = [
     "Artifact",
@@ -58,7 +63,6 @@ __all__ = [
     "ImageType",
     "JoinedTable",
     "JsonType",
-    "LocalTable",
     "Mask",
     "Media",
     "Molecule",
@@ -67,6 +71,7 @@ __all__ = [
     "Object3DType",
     "Plotly",
     "PlotlyType",
+    "Row",
     "Schema",
     "Store",
     "Table",
@@ -80,3 +85,53 @@ __all__ = [
     "open_store",
     "read_table",
 ]
+
+# Names are looked up when they are first used: a program that wants one class waits for one module, and `--help` for none.
+_HOMES = {
+    "Artifact": "tableformat.artifact",
+    "Audio": "tableformat.format.media",
+    "AudioType": "tableformat.format.types",
+    "Box": "tableformat.format.media",
+    "ClassType": "tableformat.format.types",
+    "Classes": "tableformat.format.media",
+    "Draft": "tableformat.draft",
+    "File": "tableformat.format.media",
+    "FileType": "tableformat.format.types",
+    "Html": "tableformat.format.media",
+    "HtmlType": "tableformat.format.types",
+    "Image": "tableformat.format.media",
+    "ImageType": "tableformat.format.types",
+    "JoinedTable": "tableformat.table.joined",
+    "JsonType": "tableformat.format.types",
+    "Mask": "tableformat.format.media",
+    "Media": "tableformat.format.media",
+    "Molecule": "tableformat.format.media",
+    "MoleculeType": "tableformat.format.types",
+    "Object3D": "tableformat.format.media",
+    "Object3DType": "tableformat.format.types",
+    "Plotly": "tableformat.format.media",
+    "PlotlyType": "tableformat.format.types",
+    "Row": "tableformat.table.rows",
+    "Schema": "tableformat.format.schema",
+    "Store": "tableformat.store",
+    "Table": "tableformat.table.local_table",
+    "TableWriter": "tableformat.table.writer",
+    "TensorType": "tableformat.format.types",
+    "Video": "tableformat.format.media",
+    "VideoType": "tableformat.format.types",
+    "col": "tableformat.format.expr",
+    "open_store": "tableformat.store",
+    "read_table": "tableformat.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

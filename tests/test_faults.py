@@ -100,9 +100,10 @@ def test_every_call_may_fail(written: dict[str, Any], tmp_path: Path) -> None:
 
 @pytest.mark.long
 def test_every_call_may_fail_in_every_way(written: dict[str, Any], tmp_path: Path) -> None:
-    """Each call fails in each way that it may."""
-    for number, point in enumerate(point for ways in points(written["calls"]) for point in ways):
-        disturb(tmp_path / str(number), written, *point)
+    """Each call fails in each way that it may: most of them end the run."""
+    all_points = [point for ways in points(written["calls"]) for point in ways]
+    ended = [disturb(tmp_path / str(number), written, *point) for number, point in enumerate(all_points)]
+    assert not all(ended)
 
 
 def test_lost_answers_are_no_lost_versions(written: dict[str, Any], tmp_path: Path) -> None:

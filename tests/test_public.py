@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,7 +20,7 @@ PUBLIC = frozenset(
     {
         "__version__",
         # A store and what it holds
-        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "JoinedTable", "TableWriter", "col", "errors",
+        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "JoinedTable", "Row", "TableWriter", "col", "errors",
         # Media
         "Media", "Image", "Audio", "Video", "Html", "Object3D", "Molecule", "Plotly", "File", "Box", "Mask", "Classes",
         # Types of columns
@@ -85,13 +86,12 @@ def test_kinds_of_errors_are_unique() -> None:
     assert len(kinds) == len(set(kinds))
 
 
-def test_import_contracts_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_import_contracts_hold() -> None:
     """The floors of the library import only what stands below them, and every module has a floor."""
-    from importlinter.cli import lint_imports
-
-    monkeypatch.chdir(Path(__file__).resolve().parent.parent)
-    monkeypatch.syspath_prepend(".")
-    assert lint_imports(no_cache=True) == 0
+    # In a process of its own: the linter sets up logging anew, which silences the loggers that are there.
+    code = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

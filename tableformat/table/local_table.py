@@ -29,7 +29,7 @@ from tableformat.table.source import TableSource
 from tableformat.table.table import Table
 from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
 
-__all__ = ["LocalTable"]
+__all__ = ["LocalTable", "Table"]
 
 _OPENED: Final = ("_source", "_selection", "_reading", "_schema", "_names", "_count", "_lock")
 """Attributes of an opened table; absent while rows are being added."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tableformat.digest import hex_of
-from tableformat.errors import InvalidInputError, MediaError, message
+from tableformat.errors import InvalidInputError, MediaError, UsageError, message
 from tableformat.format.cells import CellRewriter, fields_of
 from tableformat.format.frame import FRAME_EXT, encode_frame
 from tableformat.format.media import (
     Audio,
+    Cell,
     Check,
     Classes,
     File,
@@ -42,6 +43,7 @@ from tableformat.format.media.kinds import COMMON_FIELDS, FILE_TYPE, OUTER_FIELD
 from tableformat.format.media.prepared import CHECKSUM_PREFIX
 from tableformat.format.types import Where
 from tableformat.storage.blobs import BlobWriter, Placed
+from tableformat.storage.locations import DATA, is_owned_uri
 
 __all__ = ["INLINE_BYTES", "MEDIA_CLASSES", "MediaPlacer"]
 
@@ -58,6 +60,19 @@ _COMPRESSIBLE: Final = (
     "text/", "application/json", "application/vnd.plotly", "application/xml", "model/", "chemical/", "image/svg", "image/bmp",
 )  # fmt: skip
 # Formats that are not compressed themselves. Others are never tried: a JPEG costs time and gains nothing.
+
+
+class _Here:
+    """Says of cells that their blobs lie in this store. Such cells are copied as they are, and not read."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def read(self, cell: Cell, /) -> bytes:
+        raise UsageError(message("reading a cell while it is copied", path=cell.uri))
+
+    def open(self, cell: Cell, /) -> BinaryIO:
+        raise UsageError(message("reading a cell while it is copied", path=cell.uri))
 
 
 class MediaPlacer:
@@ -168,22 +183,30 @@ class MediaPlacer:
             if row is None:
                 values.append(None)
             elif "file" in row:
-                media = Media.from_cell(kind, row)
-                cell = media.cell
-                if cell is not None and cell.inline is None and not cell.is_reference:
-                    where.fail(
-                        len(values),
-                        expected="a reference with an absolute uri, or inline bytes",
-                        got=cell.uri,
-                        todo="pass the media objects of the table instead",
-                    )
-                values.append(media)
+                values.append(self._from_struct(kind, row, where, len(values)))
             else:
                 data = row.get("bytes")
                 values.append(
                     make(data if data is not None else row["path"]) if data is not None or row.get("path") else None
                 )
         return self.place(kind, values, where)
+
+    def _from_struct(self, kind: str, row: dict[str, Any], where: Where, index: int) -> Media:
+        """The media of a cell as `to_arrow` gives it: inline, a reference, or, by its absolute uri, a blob of this store."""
+        uri = (row["file"] or {}).get("uri")
+        home = f"{self._root}/{DATA}"
+        if uri is not None and uri.startswith(home) and is_owned_uri(uri[len(home) :]):
+            return Media.from_cell(kind, {**row, "file": {**row["file"], "uri": uri[len(home) :]}}, _Here(self._root))
+        media = Media.from_cell(kind, row)
+        cell = media.cell
+        if cell is not None and cell.inline is None and not cell.is_reference:
+            where.fail(
+                index,
+                expected="a reference with an absolute uri, inline bytes, or a blob of this store",
+                got=cell.uri,
+                todo="pass the media objects of the table instead",
+            )
+        return media
 
     def place_masks(self, masks: Sequence[Any], images: Sequence[Any], where: Where) -> pa.StructArray:  # noqa: ARG002 - sizes were compared when the images were prepared
         """Image cells of masks."""

@@ -7,6 +7,16 @@ names.py tables.py artifact.py convert.py report.py          into a draft
 """
 
 from tableformat.convert.wandb.convert import convert_wandb, source_document
+from tableformat.convert.wandb.export import ExportedWandb, export_wandb
 from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, ConversionReport, EntryReport
 
-__all__ = ["ArtifactReport", "ColumnReport", "ConversionReport", "EntryReport", "convert_wandb", "source_document"]
+__all__ = [
+    "ArtifactReport",
+    "ColumnReport",
+    "ConversionReport",
+    "EntryReport",
+    "ExportedWandb",
+    "convert_wandb",
+    "export_wandb",
+    "source_document",
+]

@@ -206,4 +206,4 @@ class TableSide(Side):
 
 def positions(rows: range | Positions) -> Positions:
     """Row numbers as an array."""
-    return np.asarray(rows, dtype=np.int64)
+    return np.arange(rows.start, rows.stop, rows.step, dtype=np.int64) if isinstance(rows, range) else rows
