@@ -45,7 +45,12 @@ def _images(what: str, first: list[bytes], fresh: list[bytes]) -> Job:
         run.counts["added_per_changed"] = (added - parts) / changed
 
     shown = f"{len(first):,} {what} written again with {len(fresh):,} replaced and other order"
-    return Job(f"images-{what.lower()}", shown, {"write again": write_again}, [Goal("write again", "added_per_changed", 1.1, "at most")])
+    return Job(
+        f"images-{what.lower()}",
+        shown,
+        {"write again": write_again},
+        [Goal("write again", "added_per_changed", 1.1, "at most")],
+    )
 
 
 def one_row(size: data.Size, folder: Path) -> Job:

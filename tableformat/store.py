@@ -14,6 +14,8 @@ from tableformat.draft import Draft
 from tableformat.errors import FormatError, IllegalNameError, InvalidInputError, NotFoundError, UsageError, message
 from tableformat.format.types.nearest import nearest
 from tableformat.staging import Dedup
+from tableformat.storage.backend import open_backend
+from tableformat.storage.marker import read_marker
 from tableformat.storage.names import check_name, parse_address, parse_selection
 from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.bare import read_bare
@@ -316,6 +318,11 @@ def read_table(url: str | os.PathLike[str], storage_options: StorageOptions = No
     """
     text = os.fspath(url)
     if "#" not in text:
+        if not text.endswith(".parquet") and read_marker(open_backend(text, storage_options)) is not None:
+            raise UsageError(
+                message("reading a table", path=text, expected="an address such as <store>#animals/train", got="a whole store",
+                        todo="see what it holds with open_store(…).artifacts()")
+            )  # fmt: skip
         return read_bare(text, storage_options)
     address = parse_address(text)
     context = StoreContext.open(address.root, storage_options, tuple(allow))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tableformat import Store, open_store
+from tableformat import Store, open_store, read_table
 from tableformat.errors import (
     ExistsError,
     IllegalNameError,
@@ -333,3 +333,11 @@ def test_stores_are_equal_by_place(store_url):
     assert hash(open_store(store_url)) == hash(open_store(store_url))
     assert isinstance(open_store(store_url), Store)
     assert repr(open_store(store_url)) == f"<Store {open_store(store_url).root}>"
+
+
+def test_a_whole_store_is_no_table(store):
+    """The root of a store is refused by name, though there are Parquet files below it."""
+    with store.draft("a") as draft:
+        draft.add([{"x": 1}], "t")
+    with pytest.raises(UsageError, match="a whole store"):
+        read_table(store.root)

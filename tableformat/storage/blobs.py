@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,8 @@ from tableformat.storage.pack_writer import PackWriter
 from tableformat.storage.store_blobs import StoreBlobs
 
 __all__ = ["BlobReport", "BlobWriter", "Placed"]
+
+_VIEWED_BYTES: Final = 8 << 10  # mean size from which blobs of an Arrow array are not copied
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,7 +128,7 @@ class BlobWriter:
         return self._put(as_bytes(datas), exts, digests)
 
     def put_binary(self, array: Any, exts: str | Sequence[str] = "bin") -> Placed:
-        """`put_many` of a `pa.BinaryArray` or `pa.LargeBinaryArray` without nulls, whose values are not copied first."""
+        """`put_many` of a `pa.BinaryArray` or `pa.LargeBinaryArray` without nulls. Values that are not small are not copied."""
         large = pa.types.is_large_binary(array.type)
         if not (large or pa.types.is_binary(array.type)) or array.null_count:
             raise InvalidInputError(
@@ -135,6 +137,8 @@ class BlobWriter:
         _, ends, values = array.buffers()
         if not len(array) or ends is None:
             return self._put([], exts, None)
+        if array.nbytes < _VIEWED_BYTES * len(array):
+            return self._put(array.to_pylist(), exts, None)  # a view of 2 KB costs more than a copy of it
         edges = np.frombuffer(ends, np.int64 if large else np.int32)[
             array.offset : array.offset + len(array) + 1
         ].tolist()

@@ -43,11 +43,15 @@ class PackLane:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="tableformat-packs")
+        # A pack is made durable while the next one is written: a sync of 64 MiB takes as long as several of its chunks.
+        self._syncer = ThreadPoolExecutor(1, thread_name_prefix="tableformat-packs-sync")
         self._waiting: deque[Future[None]] = deque()
-        # Touched by the background thread only, and by `abort` after that has ended:
+        # Touched by the background threads only, and by `abort` after they have ended:
         self._sink: Sink | None = None
         self._hash = hashlib.sha256()
         self._broken: BaseException | None = None
+        self._syncing: Future[None] = Future()
+        self._syncing.set_result(None)
 
     def check(self) -> None:
         """Raise what went wrong since the last call, if anything did."""
@@ -64,7 +68,9 @@ class PackLane:
     def seal(self, blob_count: int) -> Future[PackObject]:
         """End the open pack: made durable and named in the background, after which the future holds its name."""
         self.check()
-        return self._executor.submit(self._seal, blob_count)
+        sealed: Future[PackObject] = Future()
+        self._executor.submit(self._seal, blob_count, sealed)
+        return sealed
 
     def close(self) -> None:
         """Wait for all that is under way; raises what went wrong."""
@@ -72,11 +78,15 @@ class PackLane:
             while self._waiting:
                 self._waiting.popleft().result()
         finally:
-            self._executor.shutdown(wait=True, cancel_futures=True)
+            self._shut()
+
+    def _shut(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._syncer.shutdown(wait=True)
 
     def abort(self) -> None:
         """Stop, and drop the open pack. May be called at any time and twice."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._shut()
         if self._sink is not None:
             self._sink.abort()
             self._sink = None
@@ -93,17 +103,25 @@ class PackLane:
             self._broken = error
             raise
 
-    def _seal(self, blob_count: int) -> PackObject:
-        if self._broken is not None:
-            raise self._broken
+    def _seal(self, blob_count: int, sealed: Future[PackObject]) -> None:
         try:
-            sink = self._sink
+            if self._broken is not None:
+                raise self._broken
+            sink, self._sink = self._sink, None
             assert sink is not None, "a pack is sealed after its directory was written"
             digest = self._hash.digest()
             pack = PackObject(digest, pack_uri(digest.hex()), sink.size, blob_count)
-            sink.commit(DATA + pack.uri)
-            self._sink = None
-        except BaseException as error:
+            self._syncing.result()  # one at a time: where the backend is remote each holds a pack
+            self._syncing = self._syncer.submit(self._commit, sink, pack, sealed)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the pack
             self._broken = error
-            raise
-        return pack
+            sealed.set_exception(error)
+
+    def _commit(self, sink: Sink, pack: PackObject, sealed: Future[PackObject]) -> None:
+        try:
+            sink.commit(DATA + pack.uri)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever waits for the pack
+            self._broken = error
+            sealed.set_exception(error)
+        else:
+            sealed.set_result(pack)

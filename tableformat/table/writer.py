@@ -182,9 +182,10 @@ class TableWriter:
     def append(self, row: Mapping[str, Any] | None = None, /, **columns: Any) -> None:
         """Append one row, given as a mapping, as keyword arguments, or both.
 
-        Media are read and checked here, and so are the types of values; what is inside nested values is checked when its
-        batch is settled, at most 8,192 rows later, with an error that names this row. A row that raises is not taken, and
-        the writer goes on. Raises `SchemaError`, `MediaError`, `KeyValueError`.
+        Media are read and checked here, and so are the types of values. What depends on the values themselves (what is inside
+        nested ones, a number too large for its column, an id outside of its class set) is checked when its batch is
+        settled, at most 8,192 rows later, with an error that names this row. A row that raises is not taken, and the writer
+        goes on. Raises `SchemaError`, `MediaError`, `KeyValueError`.
         """
         if row is not None:
             columns = {**row, **columns}

@@ -8,6 +8,7 @@ names.py tables.py artifact.py convert.py report.py          into a draft
 
 from tableformat.convert.wandb.convert import convert_wandb, source_document
 from tableformat.convert.wandb.export import ExportedWandb, export_wandb
+from tableformat.convert.wandb.reading import read_wandb_table
 from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, ConversionReport, EntryReport
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "ExportedWandb",
     "convert_wandb",
     "export_wandb",
+    "read_wandb_table",
     "source_document",
 ]

@@ -14,7 +14,7 @@ import xxhash
 
 import tableformat
 from tableformat.convert.wandb.class_sets import classes_of_set
-from tableformat.convert.wandb.manifest import ManifestEntry, parse_ref
+from tableformat.convert.wandb.manifest import ManifestEntry, parse_ref, plain_text
 from tableformat.convert.wandb.media_files import MediaReader
 from tableformat.convert.wandb.names import entry_name_of, unique_name
 from tableformat.convert.wandb.report import ArtifactReport, EntryReport
@@ -347,17 +347,15 @@ class ArtifactJob:
         with self.draft.table(name, schema=schema) as table:
             for entry in entries:
                 table.append(
-                    path=_clean(entry.path), uri=self._refer(entry), size=entry.size, digest=_clean(entry.digest),
+                    path=plain_text(entry.path), uri=self._refer(entry), size=entry.size, digest=plain_text(entry.digest),
                     digest_kind=entry.digest_kind, version_id=entry.version_id,
                 )  # fmt: skip
         self.report.entries.append(EntryReport([entry.path for entry in entries], name, "references", len(entries)))
         self.others[name] = {"references": len(entries)}
 
     def _refer(self, entry: ManifestEntry) -> Any:
-        assert entry.ref is not None
-        checksum = f"ETAG:{entry.digest}" if entry.digest_kind == "etag" else None
         try:
-            return tableformat.File.refer(entry.ref, size=entry.size, checksum=checksum, version_id=entry.version_id)
+            return entry.refer(tableformat.File.refer, entry.size)
         except InvalidInputError as error:
             self.report.warn(entry.path, f"its reference is not kept: {error}", "reference")
             self.report.leave_out(entry.path, "its reference may not be stored", "reference")
@@ -386,7 +384,3 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _clean(text: str) -> str:
-    return text if _is_unicode(text) else text.encode("utf-8", "backslashreplace").decode()

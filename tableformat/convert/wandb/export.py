@@ -240,9 +240,8 @@ def _box(box: tableformat.Box) -> dict[str, Any]:
     told: dict[str, Any] = {"position": position, **{key: value for key, value in box.extra.items() if key != "given"}}
     if box.unit == "pixel":
         told["domain"] = "pixel"
-    for key, value in (("class_id", box.class_id), ("box_caption", box.caption), ("scores", dict(box.scores) or None)):
-        if value is not None:
-            told[key] = value
+    rest = {"class_id": box.class_id, "box_caption": box.caption, "scores": dict(box.scores) or None}
+    told |= {key: value for key, value in rest.items() if value is not None}
     return told
 
 

@@ -6,16 +6,16 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import xxhash
 
 from tableformat.convert.wandb.text import decode_object
-from tableformat.errors import FormatError, Problem, message
+from tableformat.errors import FormatError, InvalidInputError, Problem, message
 
-__all__ = ["ArtifactRef", "Manifest", "ManifestEntry", "parse_ref", "read_manifest"]
+__all__ = ["ArtifactRef", "Manifest", "ManifestEntry", "parse_ref", "plain_text", "read_manifest"]
 
 _REF: Final = re.compile(r"wandb-(?:client-)?artifact://([^/]+)/(.+)", re.DOTALL)
 
@@ -73,7 +73,23 @@ class ManifestEntry:
     def version_id(self) -> str | None:
         """The version of the object that a reference means."""
         version = self.extra.get("versionID")
-        return None if version is None else str(version)
+        return None if version is None else plain_text(str(version))
+
+    def refer(self, make: Callable[..., Any], size: int | None, **more: Any) -> Any:
+        """Media made by `make`, the `refer` of a class, that point where the entry does. Raises `InvalidInputError`."""
+        assert self.ref is not None
+        if plain_text(self.ref) != self.ref:
+            raise InvalidInputError(
+                message(
+                    "referring to a legacy entry",
+                    path=plain_text(self.ref)[:200],
+                    expected="a URL",
+                    got="lone surrogates",
+                )
+            )
+        if self.digest_kind == "etag" and "checksum" not in more:
+            more["checksum"] = f"ETAG:{plain_text(self.digest)}"
+        return make(self.ref, size=size, version_id=self.version_id, **more)
 
     def problem_of(self, data: bytes) -> str | None:
         """What is wrong with the bytes of a file; None where they are those of the manifest."""
@@ -100,6 +116,11 @@ class Manifest:
     """By path."""
     digest: str
     """A digest of the document itself, `sha256:…`."""
+
+
+def plain_text(text: str) -> str:
+    """`text` with lone surrogates as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _raw(digest: str, size: int) -> bytes | None:
@@ -136,7 +157,7 @@ def read_manifest(data: bytes, path: str) -> tuple[Manifest, list[Problem]]:
         entries[name] = ManifestEntry(
             name,
             item["digest"],
-            size if type(size) is int and size >= 0 else None,
+            size if type(size) is int and 0 <= size < 2**63 else None,
             ref if isinstance(ref, str) else None,
             extra if isinstance(extra, dict) else {},
             item["birthArtifactID"] if isinstance(item.get("birthArtifactID"), str) else None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import tableformat
 from tableformat.convert.wandb.class_sets import ClassSets
+from tableformat.convert.wandb.manifest import ManifestEntry
 from tableformat.convert.wandb.profile import media_kind
 from tableformat.convert.wandb.report import ArtifactReport
 from tableformat.convert.wandb.source import Library, Located, SourceArtifact
@@ -21,6 +23,7 @@ MEDIA_CLASSES: Final[Mapping[str, type[tableformat.Media]]] = {
 }  # fmt: skip
 _SAID: Final = frozenset({"_type", "path", "caption", "boxes", "masks", "classes"})
 _LARGE: Final = 8 << 20
+_HEX: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class MediaCell(NamedTuple):
@@ -165,30 +168,29 @@ class MediaReader:
     def _refer(self, kind: str, found: Located, cell: Mapping[str, Any], caption: str | None, place: object) -> Any:
         """Media that stay where the manifest says they are."""
         assert found.uri is not None
-        entry = found.entry
-        is_internal = found.uri.startswith("wandb-")
-        checksum, told = None, cell.get("sha256")
+        is_internal, told = found.uri.startswith("wandb-"), cell.get("sha256")
+        entry = (
+            ManifestEntry(found.path, "", None, found.uri)
+            if found.entry is None or found.entry.ref is None
+            else found.entry
+        )
+        more: dict[str, Any] = {"caption": caption}
         if is_internal:
             self._report.unresolved.append(found.uri)
             self._report.warn(
                 place, f"{found.uri} is in an artifact that is not at hand; kept as a reference", "unresolved"
             )
-            if isinstance(told, str):
-                checksum = f"SHA-256:{told}"
-        elif entry is not None and entry.digest_kind == "etag":
-            checksum = f"ETAG:{entry.digest}"
-        version = None if entry is None else entry.version_id
-        size = None if entry is None or (is_internal and not entry.size) else entry.size
-        fields = {
-            name: cell[name]
-            for name in ("width", "height")
-            if kind in ("image", "video") and type(cell.get(name)) is int
-        }
-        fields |= self._header_of_copy(kind, found.path, size)
+            more["checksum"] = f"SHA-256:{told}" if isinstance(told, str) and _HEX.fullmatch(told) else None
+        size = None if is_internal and not entry.size else entry.size
+        if kind in ("image", "video"):
+            more |= {
+                name: cell[name]
+                for name in ("width", "height")
+                if type(cell.get(name)) is int and 0 <= cell[name] < 2**31
+            }
+        more |= self._header_of_copy(kind, found.path, size)
         try:
-            return MEDIA_CLASSES[kind].refer(
-                found.uri, size=size, checksum=checksum, version_id=version, caption=caption, **fields
-            )
+            return entry.refer(MEDIA_CLASSES[kind].refer, size, **more)
         except InvalidInputError as error:
             self._report.warn(place, f"the reference of {found.path!r} is not kept: {error}", "reference")
             return None

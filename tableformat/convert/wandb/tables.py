@@ -19,6 +19,7 @@ from tableformat.convert.wandb.array_columns import ArrayColumns
 from tableformat.convert.wandb.cells import MisfitError, Plan, plan_column
 from tableformat.convert.wandb.class_sets import classes_of_map
 from tableformat.convert.wandb.json_text import json_text
+from tableformat.convert.wandb.manifest import plain_text
 from tableformat.convert.wandb.media_files import MediaReader
 from tableformat.convert.wandb.names import column_names
 from tableformat.convert.wandb.profile import Profile
@@ -343,7 +344,7 @@ class TableJob:
                 found = file.reader.read(cell, place, file.table_ref)
             except (KeyError, AssertionError) as error:
                 raise MisfitError from error
-            row[name], row[f"{name}_path"] = found.media, found.path
+            row[name], row[f"{name}_path"] = found.media, plain_text(found.path)
             row[f"{name}_more"] = None if found.more is None else _finite(found.more)
         else:
             paths: list[str] = []

@@ -175,6 +175,8 @@ class TableText:
             if text[place : place + 1] == "}":
                 return found, None
             key, place = self._value(text, place, is_over)
+            if not isinstance(key, str):
+                raise FormatError(message("reading a table", path=self._path, expected="a key", got=repr(key)[:60]))
             place = _SPACE.match(text, place).end()  # type: ignore[union-attr]
             if text[place : place + 1] != ":":
                 if not is_over and place + 1 >= len(text):
@@ -194,8 +196,8 @@ class TableText:
             if not is_over and place + 1 >= len(text):
                 raise _NeedMoreError  # a number may go on
             if key in found:
-                self._duplicates.keys.append(str(key))
-            found[str(key)] = value
+                self._duplicates.keys.append(key)
+            found[key] = value
 
     def _value(self, text: str, place: int, is_over: bool) -> tuple[Any, int]:
         try:

@@ -5,7 +5,10 @@ A window ends at the lesser of the two last keys that were read, so that whateve
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -17,12 +20,14 @@ from tableformat.table.join.keys import KeyPair
 from tableformat.table.join.lookup import keys_of
 from tableformat.table.join.pairs import How, Pairs, keeps_right, number_rows, pair_runs, take_rows
 from tableformat.table.join.sides import Side, positions
+from tableformat.table.ordered import run_ordered
 from tableformat.table.reading import Piece
 from tableformat.table.selection import Positions
 
 __all__ = ["iter_merged"]
 
-_LEAST_ROWS: Final = 1 << 15
+_FLIGHT_BYTES: Final = 32 << 20
+_LEAST_ROWS: Final = 1 << 17
 """Pieces are put together to about so many rows: a window costs the same few calls however short it is."""
 
 
@@ -35,19 +40,12 @@ def iter_merged(
     right_columns: Sequence[str],
     memory: int,
 ) -> Iterator[Pairs]:
-    """The rows in order. Holds a window of each side. `right` and `outer` read both sides' keys, and the right, once more."""
+    """The rows in order. Holds a few windows of each side, which two threads put together. `right` and `outer` read the keys of
+    both sides, and the columns of the right, once more."""
     wanted = [] if how in ("semi", "anti") else list(right_columns)
-    for own, other, matches, order in _windows(left, right, pairs, left_columns, wanted, memory):
-        bare = select(own.batch, left_columns) if left_columns else rows_only(len(own.rows))
-        numbers = positions(own.rows)
-        others = select(other.batch, wanted) if wanted else rows_only(len(other.rows))
-        other_numbers = positions(other.rows)
-        for rows, places in pair_runs(matches, how):
-            if len(rows):
-                met = places if order is None else number_rows(order, places)
-                yield Pairs(
-                    take_rows(bare, rows), numbers[rows], take_rows(others, met), number_rows(other_numbers, met)
-                )
+    work = _Work(how, list(left_columns), wanted, len(pairs) == 1 and pairs[0].is_word)
+    for window in _windows(left, right, pairs, left_columns, wanted, memory):
+        yield from work.pairs(window)
     if keeps_right(how):
         flipped = tuple(_flipped(pair) for pair in pairs)
         for run in iter_merged(right, left, flipped, "anti", right_columns, [], memory):
@@ -58,30 +56,73 @@ def _flipped(pair: KeyPair) -> KeyPair:
     return KeyPair(pair.right, pair.left, pair.is_word, pair.is_ordered, pair.normalise_right, pair.normalise_left)
 
 
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A run of the left, the run of the right that may meet it, and the keys of both."""
+
+    own: list[Piece]
+    own_keys: list[pa.Array]
+    other: list[Piece]
+    other_keys: list[pa.Array]
+
+    @property
+    def bytes(self) -> float:
+        return float(sum(piece.batch.nbytes for piece in (*self.own, *self.other)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is done with each window, by any thread."""
+
+    how: How
+    left_columns: list[str]
+    right_columns: list[str]
+    is_word: bool
+
+    def pairs(self, window: _Window) -> list[Pairs]:
+        """The rows of a window."""
+        if not len(window.other_keys[0]):
+            none = np.zeros(len(window.own_keys[0]), np.int64)
+            matches, order = Matches(none, none), None
+        elif self.is_word:
+            matches, order = _match_words(window.own_keys[0], window.other_keys[0]), None
+        else:
+            index = KeyIndex(window.other_keys)
+            matches, order = index.match(window.own_keys), index.order
+        own, numbers = _together(window.own, self.left_columns)
+        others, other_numbers = _together(window.other, self.right_columns)
+        found = []
+        for rows, places in pair_runs(matches, self.how):
+            if len(rows):
+                met = places if order is None else number_rows(order, places)
+                found.append(
+                    Pairs(take_rows(own, rows), numbers[rows], take_rows(others, met), number_rows(other_numbers, met))
+                )
+        return found
+
+
+def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, Positions]:
+    numbers = [positions(piece.rows) for piece in pieces]
+    count = sum(map(len, numbers))
+    batch = joined([select(piece.batch, columns) for piece in pieces]) if columns and pieces else rows_only(count)
+    return batch, np.concatenate(numbers) if pieces else np.empty(0, np.int64)
+
+
 def _windows(
     left: Side, right: Side, pairs: Sequence[KeyPair], left_columns: Sequence[str], right_columns: Sequence[str], memory: int
-) -> Iterator[tuple[Piece, Piece, Matches, Positions | None]]:  # fmt: skip
-    """Runs of the left, the run of the right that may meet them, and what meets; the last as places, or places of an order."""
+) -> Iterator[_Window]:  # fmt: skip
     one = _Cursor(left, 0, pairs, left_columns, memory)
     other = _Cursor(right, 1, pairs, right_columns, memory)
-    is_word = len(pairs) == 1 and pairs[0].is_word
     while one.fill():
         if not other.fill():
-            own = one.take(len(one))
-            none = np.zeros(len(own.rows), np.int64)
-            yield own, other.take(0), Matches(none, none), None
+            own_keys, own = one.take(len(one))
+            yield _Window(own, own_keys, [other.nothing()], [key.slice(0, 0) for key in own_keys])
             continue
         last = min(one.key(-1), other.key(-1))
-        mine, theirs = one.count_to(last), other.count_to(last)
-        own_keys, other_keys = one.keys(mine), other.keys(theirs)
-        own, met = one.take(mine), other.take(theirs)
-        if not mine:
-            continue  # keys of the right that are below all of the left
-        if is_word:
-            yield own, met, _match_words(own_keys[0], other_keys[0]), None
-        else:
-            index = KeyIndex(other_keys)
-            yield own, met, index.match(own_keys), index.order
+        own_keys, own = one.take(one.count_to(last))
+        other_keys, met = other.take(other.count_to(last))
+        if own:  # else these keys of the right are below all of the left
+            yield _Window(own, own_keys, met or [other.nothing()], other_keys)
 
 
 def _match_words(own: pa.Array, other: pa.Array) -> Matches:
@@ -104,38 +145,35 @@ class _Cursor:
         self._side, self._number, self._pairs = side, number, pairs
         names = [pair.column(number) for pair in pairs]
         self._names = list(dict.fromkeys([*columns, *names]))
-        self._pieces = side.pieces(self._names, memory)
-        self._piece: Piece | None = None
+        self._source = side.pieces(self._names, memory)
+        self._pieces: deque[Piece] = deque()
         self._keys: list[pa.Array] = []
 
     def __len__(self) -> int:
-        return 0 if self._piece is None else len(self._piece.rows)
+        return len(self._keys[0]) if self._keys else 0
 
     def fill(self) -> bool:
         """See that rows are held; whether there are any."""
         if len(self):
             return True
-        found: list[Piece] = []
+        keys: list[list[pa.Array]] = []
         rows = 0
-        for piece in self._pieces:
-            found.append(piece)
+        for piece in self._source:
+            self._pieces.append(piece)
+            keys.append(keys_of(piece, self._number, self._pairs))
             rows += len(piece.rows)
             if rows >= _LEAST_ROWS:
                 break
-        if not found:
-            return False
-        batch = joined([piece.batch for piece in found])
-        self._piece = Piece(batch, np.concatenate([positions(piece.rows) for piece in found]))
-        self._keys = keys_of(self._piece, self._number, self._pairs)
-        return True
+        self._keys = [pa.concat_arrays(list(column)) for column in zip(*keys, strict=True)]
+        return bool(rows)
+
+    def nothing(self) -> Piece:
+        """No rows of this side."""
+        return Piece(self._side.absent(self._names, 0), np.empty(0, np.int64))
 
     def key(self, row: int) -> tuple[Any, ...]:
         """The key of a row that is held."""
         return tuple(key[row % len(key)].as_py() for key in self._keys)
-
-    def keys(self, count: int) -> list[pa.Array]:
-        """The keys of the first rows that are held."""
-        return [key.slice(0, count) for key in self._keys]
 
     def count_to(self, last: tuple[Any, ...]) -> int:
         """How many of the rows that are held have keys up to `last`."""
@@ -150,12 +188,16 @@ class _Cursor:
                 high = middle
         return low
 
-    def take(self, count: int) -> Piece:
-        """The first rows that are held, which are held no longer."""
-        piece = self._piece
-        if piece is None:
-            return Piece(self._side.absent(self._names, 0), np.empty(0, np.int64))
-        taken = piece.slice(0, count)
-        self._piece = piece.slice(count, len(piece.rows))
+    def take(self, count: int) -> tuple[list[pa.Array], list[Piece]]:
+        """The first rows that are held, which are held no longer: their keys, and their pieces."""
+        keys = [key.slice(0, count) for key in self._keys]
         self._keys = [key.slice(count) for key in self._keys]
-        return taken
+        taken = []
+        while count:
+            piece = self._pieces.popleft()
+            if len(piece.rows) > count:
+                self._pieces.appendleft(piece.slice(count, len(piece.rows)))
+                piece = piece.slice(0, count)
+            taken.append(piece)
+            count -= len(piece.rows)
+        return keys, taken

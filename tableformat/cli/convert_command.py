@@ -1,0 +1,51 @@
+"""The command `convert`: artifacts of Weights & Biases into a store."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from tableformat.cli.exits import Exit
+
+__all__ = ["EXAMPLES", "MORE", "add_arguments", "run_convert"]
+
+EXAMPLES = (
+    "tableformat convert artifacts/animals:v3 my-store",
+    "tableformat convert s3://bucket/artifacts my-store --identities ids.json --sidecar about.json",
+    "tableformat convert downloads/train.table.json my-store --artifact train",
+)
+MORE = """SOURCE is the folder of a downloaded artifact, one *.table.json, or a folder of artifacts (name:v3 or name-v3), which are
+converted in the order of what they are made from. Manifests lie in the folders as wandb_manifest.json, beside them as
+<folder>.wandb_manifest.json, or nowhere. Running it again continues where it stopped, and changes nothing that is done.
+Ends with 4 where some artifacts could not be converted, having told which."""
+
+
+def add_arguments(command: argparse.ArgumentParser) -> None:
+    """Give the command its arguments; loads nothing of the library."""
+    command.add_argument(
+        "source", metavar="SOURCE", help="an artifact, a *.table.json, or a folder of artifacts: a path or a URL"
+    )
+    command.add_argument("store", metavar="STORE", help="the store; made where there is none")
+    command.add_argument("--artifact", metavar="NAME", help="what the one artifact becomes (default: its own name)")
+    command.add_argument("--manifest", metavar="FILE", help="the manifest of the one artifact, where it lies elsewhere")
+    command.add_argument("--identities", metavar="FILE", help="a JSON object from ids of artifacts to name:v3")
+    command.add_argument(
+        "--sidecar", metavar="FILE", help="a JSON object from name:v3 to aliases, metadata, type, inputs"
+    )
+    command.add_argument("--strict", action="store_true", help="anything odd is an error, before anything is committed")
+    command.add_argument("-q", "--quiet", action="store_true", help="show no progress")
+    command.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Run the command and return its exit code."""
+    from tableformat.cli.output import emit, emit_json
+    from tableformat.convert.wandb import convert_wandb
+
+    given: dict[str, Any] = {name: getattr(options, name) for name in ("artifact", "manifest", "identities", "sidecar")}
+    report = convert_wandb(options.source, options.store, strict=options.strict, progress=not options.quiet, **given)
+    if options.json:
+        emit_json(report.to_json())
+    else:
+        emit(*str(report).split("\n"))
+    return Exit.OK if report.is_complete else Exit.INVALID
