@@ -335,8 +335,9 @@ def test_stores_are_equal_by_place(store_url):
     assert repr(open_store(store_url)) == f"<Store {open_store(store_url).root}>"
 
 
-def test_a_whole_store_is_no_table(store):
+def test_a_whole_store_is_no_table(store_url):
     """The root of a store is refused by name, though there are Parquet files below it."""
+    store = open_store(store_url)
     with store.draft("a") as draft:
         draft.add([{"x": 1}], "t")
     with pytest.raises(UsageError, match="a whole store"):

@@ -246,7 +246,7 @@ class JoinedTable:
                 )
             )
         chosen, names, schema = self.chosen, self._names(), self.arrow_schema
-        for run, _ in chosen.run(names, memory, ordered=ordered):
+        for run, _ in chosen.run(names, memory, ordered=ordered, numbered=False):
             if not names:
                 yield rows_only(len(run))
                 continue

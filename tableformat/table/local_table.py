@@ -40,7 +40,7 @@ class LocalTable(Table):
 
     `columns` names the columns; `data` is rows as sequences, mappings, or a NumPy array of two dimensions; `dataframe` is a
     pandas or polars frame or Arrow data, in place of both. `schema` declares types as `Draft.table` takes them. Types are
-    inferred and checked when rows are added. Holds what a `TableWriter` holds; the folder goes away with the object.
+    inferred and checked when rows are added. Holds what a `TableWriter` holds; the folder goes away with the last object that reads from it.
     """
 
     def __init__(
@@ -58,8 +58,9 @@ class LocalTable(Table):
         if dataframe is not None and data is not None:
             raise InvalidInputError(message("making a table", expected="data or dataframe", got="both"))
         folder = tempfile.mkdtemp(prefix="tableformat-table-")
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._backend = LocalBackend(folder)
+        # With the backend, not with this object: selections and iterators of the table outlive it, and read on.
+        weakref.finalize(self._backend, shutil.rmtree, folder, ignore_errors=True)
         self._declared = None if schema is None else Schema.from_user(schema)
         self._classes: dict[str, Classes] = {}
         self._columns = list(columns) if columns is not None else [] if self._declared is None else self._declared.names

@@ -95,7 +95,7 @@ class Folder(abc.ABC):
     def read(self, path: str, limit: int | None = None) -> bytes:
         """A whole file. Raises `LimitError` where it has more than `limit` bytes."""
         with self.open(path) as file:
-            data = file.read(-1 if limit is None else limit + 1)
+            data = file.read() if limit is None else file.read(limit + 1)
         if limit is not None and len(data) > limit:
             raise LimitError(
                 message("reading a file of a legacy artifact", path=path, expected=f"at most {limit} bytes", got="more")

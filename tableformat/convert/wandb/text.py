@@ -29,7 +29,7 @@ _READ: Final = 1 << 20
 _PROBLEMS: Final = 1000
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*(,?)[ \t\n\r]*")
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}]', re.DOTALL)
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 
 
@@ -385,9 +385,12 @@ def _end_of_value(text: str, place: int) -> int | None:
     depth = 0
     for token in _TOKEN.finditer(text, place):
         first = text[token.start()]
-        if first in "[{":
+        if first == '"':
+            if not token[1]:
+                return None  # the text ends in it
+        elif first in "[{":
             depth += 1
-        elif first in "]}":
+        else:
             depth -= 1
             if depth <= 0:
                 return token.end() if depth == 0 else None

@@ -61,9 +61,16 @@ class Chosen(Side):
     # -- rows
 
     def run(
-        self, columns: Sequence[str], memory: int, *, ordered: bool = True, strategy: Strategy | None = None
+        self,
+        columns: Sequence[str],
+        memory: int,
+        *,
+        ordered: bool = True,
+        numbered: bool = True,
+        strategy: Strategy | None = None,
     ) -> Iterator[Found]:
-        """The rows, with `columns` of the join and those that filters need; in order, unless `ordered` is false."""
+        """The rows, with `columns` of the join and those that filters need; in order, unless `ordered` is false; the numbers
+        that rows have on both sides may be missing unless `numbered`."""
         steps = self._resolved(memory)
         filters = [self.join.bind(step.predicate) for step in steps if isinstance(step, Filter)]
         needed = list(dict.fromkeys([*columns, *(name for bound in filters for name in bound.columns)]))
@@ -73,7 +80,11 @@ class Chosen(Side):
         elif isinstance(first, Sliced) and strategy is None:
             stream, steps = self._window(first, needed, memory), steps[1:]
         else:
-            stream = _numbered(self.join.iter_pairs(needed, memory, ordered=ordered or bool(steps), strategy=strategy))
+            asked = numbered or any(name.startswith("\0") for name in needed)
+            runs = self.join.iter_pairs(
+                needed, memory, ordered=ordered or bool(steps), numbered=asked, strategy=strategy
+            )
+            stream = _numbered(runs)
         for step in steps:
             if isinstance(step, Filter):
                 stream = self._filtered(stream, self.join.bind(step.predicate))

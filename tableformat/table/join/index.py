@@ -1,6 +1,7 @@
 """`KeyIndex`: the rows of one side by their keys, in numpy arrays, and the rows that each key of another side meets.
 
-Rows are sorted by a 64-bit code of their key. One column of whole numbers, dates, times, bools or floats is coded as it is
+Numbers that lie close together, as ids do, are looked up in a table of all numbers between. Other rows are sorted by a 64-bit
+code of their key. One column of whole numbers, dates, times, bools or floats is coded as it is
 mixed, and equal codes are equal keys; other keys are hashed with a random seed, and then every run of equal codes is
 compared as values when it is built and again when it is met, so that no collision ever joins two rows.
 """
@@ -32,6 +33,8 @@ _U64 = np.uint64
 _MIX_1: Final = _U64(0xFF51AFD7ED558CCD)  # the finaliser of MurmurHash3: a bijection of 64-bit words
 _MIX_2: Final = _U64(0xC4CEB9FE1A85EC53)
 _SHIFT: Final = _U64(33)
+_DENSE: Final = 4  # numbers that fill at least so much of the space between them, one in four, are looked up in a table
+_SMALL: Final = 1 << 16
 _LONG: Final = 512  # bytes from which on a value is hashed by itself
 _ATTEMPTS: Final = 8
 
@@ -52,6 +55,39 @@ class KeyIndex:
         self._exact = len(columns) == 1 and columns[0].type == pa.int64()
         rows = np.flatnonzero(valid_rows(columns)) if any(column.null_count for column in columns) else None
         kept = list(columns) if rows is None else [column.take(pa.array(rows)) for column in columns]
+        self._seed = 0
+        self._table: npt.NDArray[np.int32] | None = None
+        self._low = 0
+        self._keys: list[pa.Array] = []
+        self._run_ends: Positions | None = None
+        self.is_unique = True
+        """Whether no two rows have one key."""
+        order = self._place_numbers(np.asarray(kept[0])) if self._exact else None
+        if order is None:
+            order = self._sort(kept)
+        self._local = order
+        self.order: Positions = order if rows is None else rows[order]
+        """The rows, those of one key together, in ascending order within it."""
+
+    def _place_numbers(self, words: Positions) -> Positions | None:
+        """The order of numbers that lie close together: a table of them replaces codes. None where they do not."""
+        count = len(words)
+        low, high = (int(words.min()), int(words.max())) if count else (0, 0)
+        if not count or high - low >= _DENSE * count + _SMALL:
+            return None
+        self._low, self._table = low, np.full(high - low + 1, -1, np.int32)
+        places = np.arange(count, dtype=np.int32)
+        self._table[words - low] = places
+        if np.count_nonzero(self._table >= 0) == count:
+            return places.astype(np.int64)
+        order = np.argsort(words, kind="stable")
+        in_order = words[order]
+        firsts = self._find_runs(in_order)
+        self._table[in_order[firsts] - low] = firsts
+        return order
+
+    def _sort(self, kept: list[pa.Array]) -> Positions:
+        """The order by code, under a seed for which equal codes are equal keys."""
         for _ in range(_ATTEMPTS):
             self._seed = 0 if self._exact else secrets.randbits(64)
             codes = self._codes(kept)
@@ -61,21 +97,21 @@ class KeyIndex:
                 break
         else:
             raise LimitError(message("indexing the keys of a join", got="collisions under every seed that was tried"))
-        self.order: Positions = order if rows is None else rows[order]
-        """The rows, those of one key together, in ascending order within it."""
         self._keys = [] if self._exact else kept
-        self._local = order
         self._bits = max(min(len(order).bit_length(), 28), 1)
         prefixes = (self._sorted >> _U64(64 - self._bits)).astype(np.int64)
         self._starts = np.searchsorted(prefixes, np.arange((1 << self._bits) + 1)).astype(np.int64)
-        changes = np.flatnonzero(self._sorted[1:] != self._sorted[:-1]) + 1 if len(order) else np.empty(0, np.int64)
-        self.is_unique = len(changes) + 1 >= len(order)
-        """Whether no two rows have one key."""
-        self._run_ends: Positions | None = None
+        self._find_runs(self._sorted)
+        return order
+
+    def _find_runs(self, in_order: npt.NDArray[Any]) -> Positions:
+        """Where runs of equal values begin; remembers where the run of each place ends."""
+        changes = np.flatnonzero(in_order[1:] != in_order[:-1]) + 1 if len(in_order) else np.empty(0, np.int64)
+        self.is_unique = len(changes) + 1 >= len(in_order)
         if not self.is_unique:
-            bounds = np.append(changes, len(order))
-            sizes = np.diff(bounds, prepend=0)
-            self._run_ends = np.repeat(bounds, sizes)
+            bounds = np.append(changes, len(in_order))
+            self._run_ends = np.repeat(bounds, np.diff(bounds, prepend=0))
+        return np.concatenate([np.zeros(1, np.int64), changes])
 
     def __len__(self) -> int:
         return len(self.order)
@@ -88,12 +124,28 @@ class KeyIndex:
             return Matches(starts, counts)
         rows: Any = np.flatnonzero(valid_rows(columns)) if any(column.null_count for column in columns) else None
         kept = list(columns) if rows is None else [column.take(pa.array(rows)) for column in columns]
+        hit, at = self._find_numbers(np.asarray(kept[0])) if self._table is not None else self._find(kept)
+        into = hit if rows is None else rows[hit]
+        starts[into] = at
+        counts[into] = 1 if self._run_ends is None else self._run_ends[at] - at
+        return Matches(starts, counts)
+
+    def _find_numbers(self, words: Positions) -> tuple[Positions, Positions]:
+        """Which of the numbers are there, and at which place."""
+        assert self._table is not None
+        inside = np.flatnonzero((words >= self._low) & (words <= self._low + len(self._table) - 1))
+        places = self._table[(words if len(inside) == len(words) else words[inside]) - self._low]
+        found = places >= 0
+        return inside[found], places[found].astype(np.int64)
+
+    def _find(self, kept: list[pa.Array]) -> tuple[Positions, Positions]:
+        """Which of the keys are there, and at which place."""
         codes = self._codes(kept)
         prefixes = (codes >> _U64(64 - self._bits)).astype(np.int64)
         place, end = self._starts[prefixes], self._starts[prefixes + 1]
         asked = np.flatnonzero(place < end)
         place, end, wanted = place[asked], end[asked], codes[asked]
-        found_rows, found_places = [], []
+        found_rows, found_places = [asked[:0]], [place[:0]]
         while len(asked):  # one more place of each bucket in each round; on average there is one in all
             here = self._sorted[place]
             equal = here == wanted
@@ -102,16 +154,11 @@ class KeyIndex:
             place = place + 1
             more = np.flatnonzero((here < wanted) & (place < end))
             asked, place, end, wanted = asked[more], place[more], end[more], wanted[more]
-        if not found_rows:
-            return Matches(starts, counts)
         hit, at = np.concatenate(found_rows), np.concatenate(found_places)
         if not self._exact and len(hit):
             same = self._are_equal(kept, hit, at)
             hit, at = hit[same], at[same]
-        into = hit if rows is None else rows[hit]
-        starts[into] = at
-        counts[into] = 1 if self._run_ends is None else self._run_ends[at] - at
-        return Matches(starts, counts)
+        return hit, at
 
     def _are_equal(self, columns: list[pa.Array], rows: Positions, places: Positions) -> npt.NDArray[np.bool_]:
         """Whether the key of each of `rows` of `columns` is that of the index's row at the place."""

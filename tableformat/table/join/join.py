@@ -110,10 +110,18 @@ class Join:
         return found[0], found[1]
 
     def iter_pairs(
-        self, columns: Sequence[str], memory: int, *, ordered: bool = True, strategy: Strategy | None = None
+        self,
+        columns: Sequence[str],
+        memory: int,
+        *,
+        ordered: bool = True,
+        numbered: bool = True,
+        strategy: Strategy | None = None,
     ) -> Iterator[Pairs]:
-        """The rows; in order, unless `ordered` is false. Raises `MissingExtraError` where they have to spill and DuckDB is not
-        installed."""
+        """The rows; in order, unless `ordered` is false; the numbers of their rows may be missing unless `numbered`.
+
+        Raises `MissingExtraError` where they have to spill and DuckDB is not installed.
+        """
         chosen = strategy or self.plan(columns, memory).strategy
         left, right = self.of_side(columns, 0), self.of_side(columns, 1)
         inner = memory if isinstance(self.left, TableSide) and isinstance(self.right, TableSide) else memory // 4
@@ -133,7 +141,9 @@ class Join:
             return iter_pages(
                 self.left, self.right, self.pairs, self.how, left, right, inner, budget_of(memory), 1 << 16
             )
-        return iter_spilled(self.left, self.right, self.pairs, self.how, left, right, memory, ordered=ordered)
+        return iter_spilled(
+            self.left, self.right, self.pairs, self.how, left, right, memory, ordered=ordered, numbered=numbered
+        )
 
     def first_pairs(self, columns: Sequence[str], memory: int, count: int) -> list[Pairs]:
         """The first `count` rows, by reading as little as may be; kept for the next time where they are few."""
@@ -222,7 +232,7 @@ class Join:
             elif can_align(left, right) and left.rows is not None:
                 self._count = 0 if self.how == "anti" else left.rows
             else:
-                self._count = sum(len(run) for run in self.iter_pairs([], memory, ordered=False))
+                self._count = sum(len(run) for run in self.iter_pairs([], memory, ordered=False, numbered=False))
         return self._count
 
     def window(self, start: int, stop: int, columns: Sequence[str]) -> Join | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -20,13 +19,12 @@ from tableformat.table.join.keys import KeyPair
 from tableformat.table.join.lookup import keys_of
 from tableformat.table.join.pairs import How, Pairs, keeps_right, number_rows, pair_runs, take_rows
 from tableformat.table.join.sides import Side, positions
-from tableformat.table.ordered import run_ordered
 from tableformat.table.reading import Piece
 from tableformat.table.selection import Positions
 
 __all__ = ["iter_merged"]
 
-_FLIGHT_BYTES: Final = 32 << 20
+_DENSE: Final = 8
 _LEAST_ROWS: Final = 1 << 17
 """Pieces are put together to about so many rows: a window costs the same few calls however short it is."""
 
@@ -40,8 +38,12 @@ def iter_merged(
     right_columns: Sequence[str],
     memory: int,
 ) -> Iterator[Pairs]:
-    """The rows in order. Holds a few windows of each side, which two threads put together. `right` and `outer` read the keys of
-    both sides, and the columns of the right, once more."""
+    """The rows in order. Holds a window of each side. `right` and `outer` read the keys of both, and the columns of the right,
+    once more.
+
+    One thread puts windows together: beside the threads that decode, more of them wait for the interpreter's lock longer than
+    they work (measured on 2 cores: 3.0 s with two, 2.0 s with none, of 10M × 9M rows).
+    """
     wanted = [] if how in ("semi", "anti") else list(right_columns)
     work = _Work(how, list(left_columns), wanted, len(pairs) == 1 and pairs[0].is_word)
     for window in _windows(left, right, pairs, left_columns, wanted, memory):
@@ -65,14 +67,10 @@ class _Window:
     other: list[Piece]
     other_keys: list[pa.Array]
 
-    @property
-    def bytes(self) -> float:
-        return float(sum(piece.batch.nbytes for piece in (*self.own, *self.other)))
-
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What is done with each window, by any thread."""
+    """What is done with each window."""
 
     how: How
     left_columns: list[str]
@@ -96,16 +94,30 @@ class _Work:
             if len(rows):
                 met = places if order is None else number_rows(order, places)
                 found.append(
-                    Pairs(take_rows(own, rows), numbers[rows], take_rows(others, met), number_rows(other_numbers, met))
+                    Pairs(
+                        take_rows(own, rows),
+                        number_rows(numbers, rows),
+                        take_rows(others, met),
+                        number_rows(other_numbers, met),
+                    )
                 )
         return found
 
 
-def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, Positions]:
-    numbers = [positions(piece.rows) for piece in pieces]
-    count = sum(map(len, numbers))
+def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, range | Positions]:
+    count = sum(len(piece.rows) for piece in pieces)
     batch = joined([select(piece.batch, columns) for piece in pieces]) if columns and pieces else rows_only(count)
-    return batch, np.concatenate(numbers) if pieces else np.empty(0, np.int64)
+    return batch, _numbers([piece.rows for piece in pieces])
+
+
+def _numbers(runs: list[range | Positions]) -> range | Positions:
+    """Row numbers of pieces that follow each other: a range where they are one."""
+    first, last = runs[0], runs[-1]
+    if isinstance(first, range) and isinstance(last, range) and len(first) and first.step == 1:
+        whole = range(first.start, last.stop)
+        if len(whole) == sum(map(len, runs)) and all(isinstance(run, range) and run.step == 1 for run in runs):
+            return whole
+    return np.concatenate([positions(run) for run in runs])
 
 
 def _windows(
@@ -130,12 +142,17 @@ def _match_words(own: pa.Array, other: pa.Array) -> Matches:
     wanted, there = np.asarray(own), np.asarray(other)
     if len(wanted) == len(there) and bool((wanted == there).all()):
         return Matches(np.arange(len(wanted), dtype=np.int64), np.ones(len(wanted), np.int64))
-    if not len(there):
-        none = np.zeros(len(wanted), np.int64)
-        return Matches(none, none)
-    places = np.searchsorted(there, wanted)
-    inside = np.minimum(places, len(there) - 1)
-    return Matches(inside, (there[inside] == wanted).astype(np.int64))
+    low = int(min(wanted[0], there[0]))
+    span = int(max(wanted[-1], there[-1])) - low + 1
+    if span <= _DENSE * (
+        len(wanted) + len(there)
+    ):  # a table of the numbers between: several times faster than a search
+        table = np.full(span, -1, np.int32)
+        table[there - low] = np.arange(len(there), dtype=np.int32)
+        places = table[wanted - low].astype(np.int64)
+        return Matches(places, (places >= 0).astype(np.int64))
+    places = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
+    return Matches(places, (there[places] == wanted).astype(np.int64))
 
 
 class _Cursor:

@@ -161,7 +161,11 @@ def _predicate(piece: Piece, keys: list[pa.Array], right: Side, pairs: Sequence[
         if not _is_literal(column.type) or not _is_literal(right.schema[pair.right].type.storage()):
             continue
         values = pc.unique(column.filter(valid))
-        if pa.types.is_integer(values.type) and len(values) and _is_dense(bounds := pc.min_max(values).as_py(), len(values)):
+        if (
+            pa.types.is_integer(values.type)
+            and len(values)
+            and _is_dense(bounds := pc.min_max(values).as_py(), len(values))
+        ):
             tests.append(col(pair.right).between(bounds["min"], bounds["max"]))  # some rows more, and fewer tests
         elif len(values) <= _FILTER_VALUES:
             tests.append(col(pair.right).is_in(values.to_pylist()))

@@ -86,8 +86,12 @@ def _is_run(rows: Positions) -> bool:
     return bool((rows[1:] - rows[:-1] == 1).all())
 
 
-def number_rows(numbers: Positions, rows: Positions) -> Positions:
+def number_rows(numbers: range | Positions, rows: Positions) -> Positions:
     """`numbers` at `rows`; -1 where that is -1."""
+    if isinstance(numbers, range):
+        if not numbers.start and numbers.step == 1:
+            return rows
+        return np.where(rows < 0, np.int64(-1), rows * numbers.step + numbers.start)
     if not len(numbers):
         return np.full(len(rows), -1, np.int64)
     return np.where(rows < 0, np.int64(-1), numbers[rows])

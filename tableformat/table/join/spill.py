@@ -19,6 +19,7 @@ from tableformat.table.join.keys import KeyPair
 from tableformat.table.join.pairs import How, Pairs
 from tableformat.table.join.sides import Side, positions
 from tableformat.table.join.transport import Transport
+from tableformat.table.selection import Positions
 
 __all__ = ["iter_spilled"]
 
@@ -42,8 +43,10 @@ def iter_spilled(
     memory: int,
     *,
     ordered: bool,
+    numbered: bool,
 ) -> Iterator[Pairs]:
-    """The rows; in order where `ordered`, else as the engine finds them. Holds about `memory` bytes, and disk for the rest.
+    """The rows; in order where `ordered`, else as the engine finds them; with their numbers where `numbered`, else with 0 for
+    each. Holds about `memory` bytes, and disk for the rest.
 
     Raises `MissingExtraError` where DuckDB is not installed, `LimitError` where the limit is too low for it.
     """
@@ -52,7 +55,11 @@ def iter_spilled(
     except ImportError as error:
         raise MissingExtraError("joining tables that do not fit in memory", "duckdb", "duckdb") from error
     wanted = [] if how in ("semi", "anti") else list(right_columns)
-    sides = [_Stream(left, 0, pairs, left_columns, memory), _Stream(right, 1, pairs, wanted, memory)]
+    extras = [name for name, is_needed in (("n", numbered), ("p", ordered)) if is_needed]
+    sides = [
+        _Stream(left, 0, pairs, left_columns, extras, memory),
+        _Stream(right, 1, pairs, wanted, [] if how in ("semi", "anti") else extras, memory),
+    ]
     with tempfile.TemporaryDirectory(prefix="tableformat-join-") as folder:
         limit = max(memory - _OUTSIDE_BYTES, _LEAST_BYTES)
         connection = duckdb.connect(config={
@@ -84,59 +91,83 @@ def _arrow(relation: Any) -> Iterator[pa.RecordBatch]:
 
 def _sql(sides: Sequence[_Stream], pairs: Sequence[KeyPair], how: How, *, ordered: bool) -> str:
     on = " and ".join(f"l.k{place} = r.k{place}" for place in range(len(pairs)))
-    shown = ["l.n as ln", *(f"l.c{place} as lc{place}" for place in range(len(sides[0].columns)))]
-    if how not in ("semi", "anti"):
-        shown += ["r.n as rn", *(f"r.c{place} as rc{place}" for place in range(len(sides[1].columns)))]
+    shown = [f"{mark}.{name} as {mark}{name}" for mark, side in zip("lr", sides, strict=True) for name in side.shown()]
     # `p` counts the rows of a side as they come; their numbers may be in any order.
     order = ""
     if ordered:
         order = " order by l.p" if how in ("semi", "anti") else " order by l.p nulls last, r.p"
-    return f"select {', '.join(shown)} from l {_KINDS[how]} r on {on}{order}"  # noqa: S608 - every name in it is made here
+    return f"select {', '.join(shown) or '1'} from l {_KINDS[how]} r on {on}{order}"  # noqa: S608 - every name in it is made here
 
 
 class _Stream:
-    """One side as an Arrow stream: `n` and `p`, the keys `k0`…, the columns `c0`… in the types that travel."""
+    """One side as an Arrow stream: numbers `n` and places `p` where asked for, keys `k0`…, and columns `c0`… in the types that
+    travel. A key that is a column as it stands travels once."""
 
-    def __init__(self, side: Side, number: int, pairs: Sequence[KeyPair], columns: Sequence[str], memory: int) -> None:
-        self.columns = list(columns)
-        self._side, self._number, self._pairs, self._memory = side, number, pairs, memory
-        self._empty = side.absent(self.columns, 0)
-        self.transports = [Transport.of(field.type) for field in self._empty.schema] if self.columns else []
+    def __init__(
+        self, side: Side, number: int, pairs: Sequence[KeyPair], columns: Sequence[str], extras: list[str], memory: int
+    ) -> None:
+        self._columns = list(columns)
+        self._side, self._number, self._pairs, self._extras, self._memory = side, number, pairs, extras, memory
+        self._empty = side.absent(self._columns, 0)
+        types = self._empty.schema.types if self._columns else []
+        self._transports = [Transport.of(type_) for type_ in types]
+        keys = {pair.column(number): f"k{place}" for place, pair in enumerate(pairs) if pair.is_word}
+        self._names = [
+            keys[name] if name in keys and type_ == pa.int64() and not name.startswith("\0") else f"c{place}"
+            for place, (name, type_) in enumerate(zip(self._columns, types, strict=True))
+        ]
+
+    def shown(self) -> list[str]:
+        """What is wanted of the stream after the join."""
+        return list(dict.fromkeys([*(name for name in self._extras if name == "n"), *self._names]))
 
     def reader(self) -> pa.RecordBatchReader:
         """The stream; it is read once."""
-        keys = [(f"k{place}", pa.int64() if pair.is_word else pa.binary()) for place, pair in enumerate(self._pairs)]
-        carried = [(f"c{place}", one.carried) for place, one in enumerate(self.transports)]
-        schema = pa.schema([("n", pa.int64()), ("p", pa.int64()), *keys, *carried])
+        fields = [(name, pa.int64()) for name in self._extras]
+        fields += [(f"k{place}", pa.int64() if pair.is_word else pa.binary()) for place, pair in enumerate(self._pairs)]
+        fields += [
+            (name, one.carried) for name, one in zip(self._names, self._transports, strict=True) if name[0] == "c"
+        ]
+        schema = pa.schema(fields)
         return pa.RecordBatchReader.from_batches(schema, self._batches(schema))
 
     def _batches(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
         names = [pair.column(self._number) for pair in self._pairs]
         at = 0
-        for piece in self._side.pieces(list(dict.fromkeys([*self.columns, *names])), self._memory // 4):
+        for piece in self._side.pieces(list(dict.fromkeys([*self._columns, *names])), self._memory // 4):
             count = len(piece.rows)
-            keys = [
-                pair.normalise(self._number, piece.batch.column(name))
-                for pair, name in zip(self._pairs, names, strict=True)
-            ]
-            columns = [
-                one.send(piece.batch.column(name)) for one, name in zip(self.transports, self.columns, strict=True)
-            ]
-            numbers = [pa.array(positions(piece.rows)), pa.array(np.arange(at, at + count))]
-            yield pa.RecordBatch.from_arrays([*numbers, *keys, *columns], schema=schema)
+            arrays = []
+            if "n" in self._extras:
+                arrays.append(pa.array(positions(piece.rows)))
+            if "p" in self._extras:
+                arrays.append(pa.array(np.arange(at, at + count)))
+            for pair, name in zip(self._pairs, names, strict=True):
+                arrays.append(pair.normalise(self._number, piece.batch.column(name)))
+            for place, (name, one) in enumerate(zip(self._names, self._transports, strict=True)):
+                if name[0] == "c":
+                    arrays.append(one.send(piece.batch.column(self._columns[place])))
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
             at += count
 
     def received(self, batch: pa.RecordBatch, mark: str) -> pa.RecordBatch:
         """The columns of this side out of what the engine gave."""
-        if not self.columns:
+        if not self._columns:
             return self._side.absent([], batch.num_rows)
-        arrays = [one.receive(batch.column(f"{mark}c{place}")) for place, one in enumerate(self.transports)]
+        arrays = [
+            one.receive(batch.column(mark + name)) for name, one in zip(self._names, self._transports, strict=True)
+        ]
         return pa.RecordBatch.from_arrays(arrays, schema=self._empty.schema)
+
+    def numbers(self, batch: pa.RecordBatch, mark: str) -> Positions:
+        """The numbers of the rows of this side, -1 for none; 0 where nobody asked."""
+        if "n" not in self._extras:
+            return np.zeros(batch.num_rows, np.int64)
+        found: Positions = np.asarray(batch.column(f"{mark}n").fill_null(-1))
+        return found
 
 
 def _pairs(batch: pa.RecordBatch, sides: Sequence[_Stream], how: How) -> Pairs:
-    left_rows = np.asarray(batch.column("ln").fill_null(-1))
-    left = sides[0].received(batch, "l")
+    left, right = sides[0].received(batch, "l"), sides[1].received(batch, "r")
     if how in ("semi", "anti"):
-        return Pairs(left, left_rows, sides[1].received(batch, "r"), np.full(len(left_rows), -1, np.int64))
-    return Pairs(left, left_rows, sides[1].received(batch, "r"), np.asarray(batch.column("rn").fill_null(-1)))
+        return Pairs(left, sides[0].numbers(batch, "l"), right, np.full(batch.num_rows, -1, np.int64))
+    return Pairs(left, sides[0].numbers(batch, "l"), right, sides[1].numbers(batch, "r"))
