@@ -6,12 +6,12 @@ nanoseconds, and so on; this recovers the nanoseconds that some releases wrote u
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -58,7 +58,11 @@ def nanoseconds(value: Any) -> Fraction | int:
     """The nanoseconds since 1970 of one cell. Raises `ValueError` for what is no time."""
     if isinstance(value, str):
         return _of_text(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or (isinstance(value, float) and not math.isfinite(value))
+    ):
         raise ValueError(f"{value!r:.80} is no time")
     number = Fraction(value)  # of milliseconds, at last
     while not _LOW <= number <= _HIGH:

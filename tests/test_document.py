@@ -1,0 +1,76 @@
+"""Canonical JSON, and the reader of documents that trusts nothing."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tableformat.document import MAX_DEPTH, decode_document, encode_document
+from tableformat.errors import FormatError, LimitError, TableformatError
+
+KEYS = st.text(st.characters(max_codepoint=127), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=20,
+)
+DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=5)
+
+
+@given(DOCUMENTS)
+def test_what_is_written_is_read(document):
+    """A document comes back equal from its canonical bytes, which are what it is written to again."""
+    data = encode_document(document)
+    assert decode_document(data, "x", canonical=True) == document
+    assert data.isascii()
+    assert encode_document(json.loads(data)) == data
+
+
+@given(st.binary(max_size=60) | TEXTS.map(str.encode))
+def test_any_bytes_give_a_document_or_an_error_of_ours(data):
+    """Whatever the bytes, nothing but a document or a `TableformatError` comes out."""
+    try:
+        document = decode_document(data, "x")
+    except TableformatError:
+        document = {}
+    assert isinstance(document, dict)
+
+
+def test_the_form_is_canonical():
+    """Keys are sorted, other characters escaped, and there is no white space."""
+    assert encode_document({"b": [1, "é"], "a": None}) == b'{"a":null,"b":[1,"\\u00e9"]}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a":1,"a":2}', '{"a":1.0}', '{"a":NaN}', '{"a":Infinity}', '{"a":9007199254740992}', '{"a":1e3}', "[1]", "1", "", "{", '{"a":"\\ud800"}', '{"é":1}'],
+)  # fmt: skip
+def test_other_json_is_refused(text):
+    """Duplicate keys, numbers that are no small integers, lone surrogates, and what is no object are refused."""
+    with pytest.raises(FormatError):
+        decode_document(text.encode("utf-8", "surrogatepass"), "x")
+
+
+def test_another_spelling_is_refused_where_the_form_counts():
+    """With `canonical`, a document that says the same in other bytes is refused."""
+    assert decode_document(b'{ "a": 1 }', "x") == {"a": 1}
+    with pytest.raises(FormatError, match="canonical"):
+        decode_document(b'{ "a": 1 }', "x", canonical=True)
+
+
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000])
+def test_deep_nesting_is_refused_before_it_is_built(depth):
+    """Nesting past the limit is a `LimitError`, and no `RecursionError`; brackets inside of text do not count."""
+    with pytest.raises(LimitError):
+        decode_document(b'{"a":' + b"[" * depth + b"]" * depth + b"}", "x")
+    text = "[" * depth + '"{'
+    assert decode_document(encode_document({"a": text}), "x") == {"a": text}
+
+
+@pytest.mark.parametrize("value", [1.5, float("nan"), 2**53, b"bytes", {1: 2}, {"é": 1}, {"a": {1, 2}}, "\ud800"])
+def test_what_is_no_document_is_not_written(value):
+    """Floats, large integers, other objects and keys that are not ASCII text raise, naming the place."""
+    with pytest.raises(FormatError, match=r"\$\.a"):
+        encode_document({"a": value})
