@@ -36,8 +36,8 @@ def _images(ids: np.ndarray, seed: int) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pydict(columns)
 
 
-def _predictions(ids: np.ndarray, seed: int) -> Iterator[pa.RecordBatch]:
-    """The right side: id, predicted, score, margin."""
+def _predictions(ids: np.ndarray, seed: int, *, wide: bool) -> Iterator[pa.RecordBatch]:
+    """The right side: id, predicted, score, margin; a wide one with the scores of ten classes, too."""
     random = np.random.default_rng(seed)
     for start in range(0, len(ids), data.BATCH_ROWS):
         some = ids[start : start + data.BATCH_ROWS]
@@ -48,16 +48,21 @@ def _predictions(ids: np.ndarray, seed: int) -> Iterator[pa.RecordBatch]:
             "score": scores[0],
             "margin": scores[1],
         }
+        if wide:
+            ends = pa.array(np.arange(0, 10 * len(some) + 1, 10, dtype=np.int32))
+            columns["scores"] = pa.ListArray.from_arrays(
+                ends, pa.array(random.random(10 * len(some)).astype(np.float32))
+            )
         yield pa.RecordBatch.from_pydict(columns)
 
 
 class _Tables:
     """A store with `images` and `predictions`, and where the Parquet files of both lie."""
 
-    def __init__(self, folder: Path, left: np.ndarray, right: np.ndarray, *, key: bool) -> None:
+    def __init__(self, folder: Path, left: np.ndarray, right: np.ndarray, *, key: bool, wide: bool = False) -> None:
         self.store = tableformat.open_store(str(folder))
         with self.store.draft("a") as draft:
-            for name, batches in (("images", _images(left, 1)), ("predictions", _predictions(right, 2))):
+            for name, batches in (("images", _images(left, 1)), ("predictions", _predictions(right, 2, wide=wide))):
                 with draft.table(name, key="id" if key else None) as table:
                     for batch in batches:
                         table.extend(batch)
@@ -163,7 +168,7 @@ def first_rows_sorted(size: data.Size, folder: Path) -> Job:
 def merged(size: data.Size, folder: Path) -> Job:
     """All rows, both sides sorted, nine in ten of the left with a match."""
     ids = np.arange(size.batch_rows)
-    tables = _Tables(folder, ids, ids[ids % 10 > 0], key=True)
+    tables = _Tables(folder, ids, ids[ids % 10 > 0], key=True, wide=True)
     contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql())}
     goals = [Goal("batches", "rows_per_second", 1.5, "at least", (DUCKDB,))]
     return Job("sorted", _what(size, "all rows, both sides sorted"), contenders, goals, isolate=True)
@@ -172,7 +177,7 @@ def merged(size: data.Size, folder: Path) -> Job:
 def aligned(size: data.Size, folder: Path) -> Job:
     """All rows, both sides with the same keys in the same order."""
     ids = np.random.default_rng(4).permutation(size.batch_rows)
-    tables = _Tables(folder, ids, ids, key=True)
+    tables = _Tables(folder, ids, ids, key=True, wide=True)
     contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql())}
     goals = [Goal("batches", "rows_per_second", 1.5, "at least", (DUCKDB,))]
     return Job("aligned", _what(size, "all rows, aligned"), contenders, goals, isolate=True)

@@ -32,6 +32,7 @@ from tableformat.storage.verify_documents import DocumentVerifier
 from tableformat.storage.verify_parts import PartVerifier
 from tableformat.storage.verify_report import Findings, Progress, VerifyReport
 from tableformat.storage.versions import VersionFile
+from tableformat.table.join.stored import JoinDocument, targets_of
 
 __all__ = ["Progress", "VerifyReport", "verify_version"]
 
@@ -84,6 +85,7 @@ class _Verification:
         self._blobs = BlobVerifier(backend, findings)
         self._class_sets: set[str] = set()
         self._wanted_sets: dict[str, str] = {}
+        self._wanted_tables: list[tuple[str, str]] = []
         self._whole = True
 
     # The root and its entries
@@ -124,6 +126,9 @@ class _Verification:
                 last = name
                 lines.append((name, item["kind"], content_of_item(item)))
                 self._check_entry(item, place)
+        for wanted, where in self._wanted_tables:
+            if wanted not in {name for name, kind, _ in lines if kind in ("table", "joined_table")}:
+                self._findings.add(where, f"{wanted!r} is no table of the version", NotFoundError.kind)
         for wanted, where in self._wanted_sets.items():
             if wanted not in self._class_sets:
                 self._findings.add(where, f"the class set {wanted} is no entry of the version", NotFoundError.kind)
@@ -163,10 +168,22 @@ class _Verification:
             self._compare_content(item, str(item.get("digest")), place)
         elif kind == "media":
             self._check_media(item, place)
+        elif kind == "joined_table":
+            self._check_joined(item, place)
 
     def _compare_content(self, item: JsonObject, found: str | None, place: str) -> None:
         if item.get("content") != found:
             self._findings.add(place, f"its content digest is {item.get('content')}, that of what it holds {found}")
+
+    def _check_joined(self, item: JsonObject, place: str) -> None:
+        """The sides are there; what is wrong inside another version is told when that one is verified."""
+        document = JoinDocument.from_json(item, place)
+        self._compare_content(item, document.content, place)
+        for target in targets_of(document):
+            if target.digest is None:
+                self._wanted_tables.append((target.path, place))
+            elif self._backend.size(root_path(target.digest)) is None:
+                self._findings.add(place, f"the version of its side {target} is gone", NotFoundError.kind)
 
     # Tables
 

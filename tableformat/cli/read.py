@@ -151,7 +151,13 @@ def _entry_json(artifact: tableformat.Artifact, name: str, kind: str) -> dict[st
         found = artifact[name]
     except errors.UnsupportedError:
         return told
-    if isinstance(found, tableformat.Table):
+    except (errors.NotFoundError, errors.FormatError, errors.InvalidInputError) as error:
+        if kind != "joined_table":
+            raise
+        return told | {"error": str(error)}  # of a join whose side is gone; the other entries are fine
+    if isinstance(found, tableformat.JoinedTable):
+        told["columns"] = found.columns
+    elif isinstance(found, tableformat.Table):
         told |= {"rows": len(found), "columns": found.columns, "key": list(found.key)}
     elif isinstance(found, tableformat.Classes):
         told["classes"] = len(found)
@@ -171,6 +177,8 @@ def _amount(one: dict[str, Any]) -> str:
 def _show_entry(found: Any, options: argparse.Namespace) -> int:
     if isinstance(found, tableformat.Table):
         return _show_table(found, options)
+    if isinstance(found, tableformat.JoinedTable):
+        return _show_joined(found, options)
     if isinstance(found, tableformat.Classes):
         names = [{"id": id_, "name": name} for id_, name in found.names.items()]
         if options.json:
@@ -189,6 +197,16 @@ def _show_entry(found: Any, options: argparse.Namespace) -> int:
             short_value(found),
             *(f"  {name:<10}{value}" for name, value in {**told, "content": found.content_type}.items()),
         )
+    return 0
+
+
+def _show_joined(joined: tableformat.JoinedTable, options: argparse.Namespace) -> int:
+    plan = joined.explain()
+    if options.json:
+        on = [list(pair) for pair in joined.on]
+        emit_json({"kind": "joined_table", "how": joined.how, "on": on, "columns": joined.columns, "plan": plan})
+    else:
+        emit(f"{joined.how} join, columns {', '.join(joined.columns)}", *plan.splitlines())
     return 0
 
 

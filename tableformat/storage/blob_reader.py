@@ -29,6 +29,7 @@ __all__ = ["BlobReader", "BlobRequest", "read_pack_directory"]
 BlobRequest = tuple[str, int, int, bytes | None]
 """Relative uri, offset, size, and the SHA-256 (32 bytes) of those bytes where it is known."""
 
+_HASHED_BYTES: Final = 256 << 10
 _TAIL_BYTES: Final = 64 << 10  # holds the directories of packs of up to about 560 blobs
 
 
@@ -81,6 +82,19 @@ class BlobReader:
 
     def _read(self, requests: Sequence[BlobRequest], verify: bool, hops: int) -> list[bytes]:
         self._check(requests)
+        if not (verify and self._backend.is_local):
+            return self._read_run(requests, verify, hops)
+        # Hashed while they are in the processor's cache: 60 µs a blob of 75 KB, where runs of 4 MiB take 86.
+        datas: list[bytes] = []
+        start = size = 0
+        for stop, request in enumerate(requests, start=1):
+            size += request[2]
+            if size >= _HASHED_BYTES or stop == len(requests):
+                datas += self._read_run(requests[start:stop], verify, hops)
+                start, size = stop, 0
+        return datas
+
+    def _read_run(self, requests: Sequence[BlobRequest], verify: bool, hops: int) -> list[bytes]:
         try:
             datas = self._backend.read_ranges([(DATA + uri, offset, size) for uri, offset, size, _ in requests])
         except NotFoundError:

@@ -182,3 +182,23 @@ def test_folder_that_is_no_store(run: Run, tmp_path: Path) -> None:
     assert run("ls", tmp_path).code == 3
     (tmp_path / "tableformat.json").write_text("{}")
     assert run("ls", tmp_path).code == 5
+
+
+def test_show_joined_table(run: Run, tmp_path: Path) -> None:
+    """`show` tells the kind, the columns and the plan of a joined table, and of a version whose joins lost a side the rest."""
+    store = tableformat.open_store(tmp_path / "joins")
+    with store.draft("a") as draft:
+        draft.add(pa.table({"id": [1, 2]}), "left")
+        draft.add(pa.table({"id": [2], "y": [1]}), "right")
+        draft.add(tableformat.JoinedTable("left", "right", on="id", how="outer"), "joined")
+    told = run("show", f"{store.root}#a/joined", "--json").json
+    assert (told["kind"], told["how"], told["columns"]) == ("joined_table", "outer", ["id_0", "id_1", "y"])
+    assert "outer join" in run("show", f"{store.root}#a/joined").out
+    digest = store["a"].digest
+    with store.draft("b") as draft:
+        draft.add(tableformat.JoinedTable(store["a"]["left"], store["a"]["right"], on="id"), "joined")
+        draft.add(pa.table({"id": [1]}), "own")
+    (tmp_path / "joins" / "manifests" / f"{digest[7:]}.json").unlink()
+    entries = run("show", f"{store.root}#b", "--json").json["entries"]
+    assert [one["name"] for one in entries] == ["joined", "own"]
+    assert "gone" in entries[0]["error"]

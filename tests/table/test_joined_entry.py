@@ -28,6 +28,7 @@ from tableformat.storage.backend import open_backend
 from tableformat.store import Store
 from tableformat.table.join.stored import JoinDocument, Target, check_joins
 from tableformat.testing import FaultBackend
+from tableformat.verify import verify_version
 from tests.publishing import publish
 
 TRAIN = pa.table({"id": [1, 2, 3], "label": ["a", "b", "c"]})
@@ -300,3 +301,29 @@ def test_keys_order_of_kinds_is_complete(store: tableformat.Store) -> None:
             draft.add(JoinedTable(store["animals"]["train"], store["animals"]["extra"], on="id", how=how), how)
     counts = {how: len(store["run"][how]) for how in kinds}
     assert counts == dict(zip(kinds, itertools.chain([3, 4, 3, 4, 2, 1]), strict=True))
+
+
+def test_verify_tells_of_sides_that_are_gone(store: tableformat.Store) -> None:
+    """A version with joined tables is whole; one whose joins name a missing table or version, or have other content, is not."""
+    digest = store["animals"].digest
+    train = Target("train", "animals", digest)
+    with store.draft("fine") as draft:
+        draft.add(JoinedTable(store["animals"]["train"], store["animals"]["extra"], on="id"), "joined")
+    assert verify_version(store.context.backend, "fine", digest=store["fine"].digest).problems == ()
+    other = {**joined_item("other", train, train), "content": digest}
+    publish(
+        store,
+        "a",
+        [
+            joined_item("gone", Target("train", "animals", f"sha256:{'5' * 64}"), train),
+            joined_item("missing", Target("x"), train),
+            other,
+        ],
+    )
+    problems = {
+        problem.place.rpartition("entry ")[2]: problem.text
+        for problem in verify_version(store.context.backend, "a", digest=store["a"].digest).problems
+    }
+    assert "is gone" in problems["'gone'"]
+    assert "'x' is no table" in problems["'missing'"]
+    assert "content digest" in problems["'other'"]

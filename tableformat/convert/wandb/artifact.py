@@ -297,10 +297,7 @@ class ArtifactJob:
             if entry is not None and entry.ref is not None:
                 references.append(entry)
                 if parse_ref(entry.ref) is not None:
-                    self.report.unresolved.append(entry.ref)
-                    self.report.warn(
-                        path, f"{entry.ref} is in an artifact that is not at hand; kept as a reference", "unresolved"
-                    )
+                    self.report.miss(path, entry.ref)
             else:
                 self.report.warn(path, "the manifest names it, and it is not there", "missing-file")
                 self.report.leave_out(path, "its bytes are not at hand", "missing-file")

@@ -18,7 +18,7 @@ from tableformat.convert.wandb.artifact import ArtifactJob
 from tableformat.convert.wandb.folder import Folder, open_folder
 from tableformat.convert.wandb.names import artifact_name, unique_name
 from tableformat.convert.wandb.report import ArtifactReport, ConversionReport
-from tableformat.convert.wandb.source import Library, SourceArtifact, read_identities, split_label
+from tableformat.convert.wandb.source import MANIFEST_NAME, Library, SourceArtifact, read_identities, split_label
 from tableformat.convert.wandb.text import decode_object
 from tableformat.errors import InvalidInputError, NotFoundError, TableformatError, UsageError, message
 from tableformat.progress import Meter, Progress
@@ -61,7 +61,7 @@ def convert_wandb(
     )
     told = _sidecar(sidecar)
     folder, only = _split(source)
-    versions = [name for name in folder.folders() if split_label(name)] if only is None else []
+    versions = _versions_in(folder) if only is None else []
     if versions:
         if artifact is not None or manifest is not None:
             raise UsageError(
@@ -211,6 +211,16 @@ class _Conversion:
             )
             if target is not None:
                 draft.use(target)
+
+
+def _versions_in(folder: Folder) -> list[str]:
+    """The folders of artifacts in a folder of many; none where it is an artifact itself, whose folders may be called as they like."""
+    names = folder.folders()
+    beside = folder.beside()
+    is_one = split_label(folder.name) is not None or "media" in names or folder.size(MANIFEST_NAME) is not None
+    if is_one or (beside is not None and beside.size(f"{folder.name}.{MANIFEST_NAME}") is not None):
+        return []
+    return [name for name in names if split_label(name)]
 
 
 def _in_order(sources: Sequence[SourceArtifact], library: Library) -> list[SourceArtifact]:

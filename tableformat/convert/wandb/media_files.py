@@ -176,10 +176,7 @@ class MediaReader:
         )
         more: dict[str, Any] = {"caption": caption}
         if is_internal:
-            self._report.unresolved.append(found.uri)
-            self._report.warn(
-                place, f"{found.uri} is in an artifact that is not at hand; kept as a reference", "unresolved"
-            )
+            self._report.miss(place, found.uri)
             more["checksum"] = f"SHA-256:{told}" if isinstance(told, str) and _HEX.fullmatch(told) else None
         size = None if is_internal and not entry.size else entry.size
         if kind in ("image", "video"):

@@ -69,11 +69,12 @@ class ArtifactReport:
     counts: Counter[str] = field(default_factory=Counter)
     """How many warnings there were, by kind."""
     unresolved: list[str] = field(default_factory=list)
-    """References to artifacts that were not at hand."""
+    """References to artifacts that were not at hand, each once."""
     bytes_in: int = 0
     """Bytes read."""
     bytes_out: int = 0
     """Bytes stored that the store did not have."""
+    _missed: set[str] = field(default_factory=set, repr=False)
 
     @property
     def rows(self) -> int:
@@ -107,6 +108,13 @@ class ArtifactReport:
                 problem.text,
                 problem.kind,
             )
+
+    def miss(self, place: object, uri: str) -> None:
+        """A reference of `place` points into an artifact that is not at hand."""
+        if uri not in self._missed:
+            self._missed.add(uri)
+            self.unresolved.append(uri)
+        self.warn(place, f"{uri} is in an artifact that is not at hand; kept as a reference", "unresolved")
 
     def leave_out(self, place: object, why: str, kind: str = "left-out") -> None:
         """What is at `place` is not in the version."""

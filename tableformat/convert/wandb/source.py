@@ -12,8 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from tableformat.convert.wandb.folder import Folder, check_relative
 from tableformat.convert.wandb.manifest import Manifest, ManifestEntry, parse_ref, read_manifest
@@ -34,8 +33,7 @@ def split_label(name: str) -> tuple[str, int] | None:
     return None if found is None else (found[1], int(found[2]))
 
 
-@dataclass(frozen=True, slots=True)
-class Located:
+class Located(NamedTuple):
     """Where the bytes of a path are."""
 
     artifact: SourceArtifact | None

@@ -254,10 +254,7 @@ class TableJob:
 
     def _write(self, draft: tableformat.Draft, key: list[str]) -> int:
         """One attempt. Raises `MisfitError` or `KeyValueError`, and leaves nothing in the draft then."""
-        counts, warned = (
-            self._report.counts.copy(),
-            (len(self._report.warnings), len(self._report.unresolved), self._report.bytes_in),
-        )
+        counts, warned, bytes_in = self._report.counts.copy(), len(self._report.warnings), self._report.bytes_in
         writer = draft.table(self._entry, schema=self._schema(), key=key or None, check="none")
         has_media = any(column.plan.has_media for column in self._columns)
         self._arrays.rewind()
@@ -289,8 +286,8 @@ class TableJob:
             writer.abort()
             # What was told is told again by the next attempt.
             self._report.counts = counts
-            del self._report.warnings[warned[0] :], self._report.unresolved[warned[1] :]
-            self._report.bytes_in = warned[2]
+            del self._report.warnings[warned:]
+            self._report.bytes_in = bytes_in
             self._told.clear()
             raise
         return total

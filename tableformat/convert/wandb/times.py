@@ -19,6 +19,7 @@ __all__ = ["are_milliseconds", "nanoseconds", "time_array"]
 
 _LOW: Final = -62_135_596_800_000
 _HIGH: Final = 253_402_300_799_999
+_MAX: Final = 10**30  # attoseconds
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROS: Final = pa.timestamp("us", "UTC")
 _NANOS: Final = pa.timestamp("ns", "UTC")
@@ -64,6 +65,8 @@ def nanoseconds(value: Any) -> Fraction | int:
         or (isinstance(value, float) and not math.isfinite(value))
     ):
         raise ValueError(f"{value!r:.80} is no time")
+    if abs(value) > _MAX:
+        raise ValueError("a number too large for a time in any unit")
     number = Fraction(value)  # of milliseconds, at last
     while not _LOW <= number <= _HIGH:
         number /= 1000

@@ -442,6 +442,14 @@ def test_what_does_not_fit_many(tmp_path: Path, store: tableformat.Store) -> Non
         convert(tmp_path / "in", store, artifact="y")
 
 
+def test_folders_of_an_artifact_may_look_like_artifacts(tmp_path: Path, store: tableformat.Store) -> None:
+    """A folder with a version's name, or with a manifest, is one artifact, whatever its folders are called."""
+    for root in (tmp_path / "in" / "x:v0", tmp_path / "other"):
+        make(root, {"train-v1/t.table.json": table_text(["a"], [[1]])})
+        report = convert(root, store)
+        assert [one.entry for one in report.artifacts[0].entries] == ["train-v1/t"]
+
+
 def test_the_report(tmp_path: Path, store: tableformat.Store) -> None:
     """It counts rows and cells, is JSON and text, and says what became of each column."""
     report = convert(make(tmp_path / "x:v0", {"t.table.json": table_text([0, "b"], [[1, "x"], [2.5, 3]])}), store)
