@@ -10,7 +10,7 @@ from pathlib import Path
 import tableformat
 from benchmarks import data
 from benchmarks.harness import Goal, Job, Run, folder_bytes, main
-from tableformat.convert.wandb import convert_wandb
+from tableformat.convert.legacy import convert_wandb
 
 DUCKDB = "DuckDB read_json, Parquet"
 

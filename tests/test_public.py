@@ -30,7 +30,7 @@ PUBLIC = frozenset(
 )  # fmt: skip
 """Names are added here on purpose and never removed without a word in `spec/changes.md`."""
 
-COMMANDS = ("ls", "show", "head", "schema", "import", "export", "files", "alias", "verify")
+COMMANDS = ("ls", "show", "head", "schema", "import", "export", "convert", "files", "alias", "verify")
 
 
 def run_command(

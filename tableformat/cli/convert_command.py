@@ -40,7 +40,7 @@ def add_arguments(command: argparse.ArgumentParser) -> None:
 def run_convert(options: argparse.Namespace) -> int:
     """Run the command and return its exit code."""
     from tableformat.cli.output import emit, emit_json
-    from tableformat.convert.wandb import convert_wandb
+    from tableformat.convert.legacy import convert_wandb
 
     given: dict[str, Any] = {name: getattr(options, name) for name in ("artifact", "manifest", "identities", "sidecar")}
     report = convert_wandb(options.source, options.store, strict=options.strict, progress=not options.quiet, **given)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from tableformat.cli import convert_command
 from tableformat.cli.exits import exit_table
 
 __all__ = ["make_parser"]
@@ -23,7 +24,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version of this program and end")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for add in (_ls, _show, _head, _schema, _import, _export, _files, _alias, _verify):
+    for add in (_ls, _show, _head, _schema, _import, _export, _convert, _files, _alias, _verify):
         add(commands)
     return parser
 
@@ -187,6 +188,7 @@ def _export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         commands, "export", "write:run_export", "write a table to files that any tool reads",
         "tableformat export 'my-store#scores/train' train.csv", "tableformat export 'my-store#digits/images' digits-folder --format jsonl",
         "tableformat export 'my-store#digits:v0/images' labels.parquet --columns path,label",
+        "tableformat export 'my-store#digits/images' artifact-folder --to wandb",
         more="""A table without media becomes one file. One with media becomes a folder: rows.parquet (or .csv, .jsonl), and for
 each column of media a folder of files, whose paths stand in the rows. Nothing is written outside of TARGET.""",
     )  # fmt: skip
@@ -197,9 +199,20 @@ each column of media a folder of files, whose paths stand in the rows. Nothing i
     )
     _columns(command)
     command.add_argument("--class-names", action="store_true", help="write the names of classes, not their ids")
+    command.add_argument(
+        "--to", choices=("files", "wandb"), default="files", help="wandb: a folder with a *.table.json and its media"
+    )
     command.add_argument("--force", action="store_true", help="replace what is there")
     _quiet(command)
     _json(command)
+
+
+def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "convert", "convert_command:run_convert", "bring artifacts of Weights & Biases into a store",
+        *convert_command.EXAMPLES, more=convert_command.MORE,
+    )  # fmt: skip
+    convert_command.add_arguments(command)
 
 
 def _files(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -85,6 +85,8 @@ def run_export(options: argparse.Namespace) -> int:
     table = open_table(options.address)
     if options.columns:
         table = table.select(*options.columns)
+    if options.to == "wandb":
+        return _export_wandb(table, options)
     done = convert.export_table(
         table,
         options.target,
@@ -99,6 +101,21 @@ def run_export(options: argparse.Namespace) -> int:
         emit_json({"path": done.path, "rows": done.rows, "media": done.media, "left": done.left})
     else:
         emit(f"{done.path}: {done.rows:,} rows" + (f", {done.media:,} files" if done.media else ""))
+    return 0
+
+
+def _export_wandb(table: tableformat.Table, options: argparse.Namespace) -> int:
+    if options.format or options.class_names or options.force:
+        raise UsageError(
+            message("exporting to wandb", expected="none of --format, --class-names, --force", got="one of them")
+        )
+    name = options.address.rpartition("/")[2]
+    written = convert.export_wandb(table, options.target, name=name, progress=not options.quiet)
+    note(*written.notes)
+    if options.json:
+        emit_json({"path": written.path, "rows": written.rows, "media": written.media, "notes": written.notes})
+    else:
+        emit(f"{written.path}: {written.rows:,} rows, {written.media:,} files")
     return 0
 
 

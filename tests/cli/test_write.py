@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,15 @@ def test_alias(run: Run, store: Path) -> None:
     assert run("alias", "ls", f"{store}#none").code == 3
     assert run("alias").code == 2
     assert run("alias", "ls", f"{store}#digits", "--json").json == {"released": "v1"}
+
+
+def test_tables_go_to_wandb_and_come_back(run: Run, store: Path, tmp_path: Path) -> None:
+    """`export --to wandb` writes a table.json that `convert` brings back with the same rows."""
+    with tableformat.open_store(store).draft("small") as draft:
+        draft.add([{"x": 1, "y": "a"}, {"x": 2, "y": None}], "rows")
+    done = run("export", f"{store}#small/rows", tmp_path / "old", "--to", "wandb", "--json")
+    assert (done.code, json.loads(done.out)["rows"]) == (0, 2)
+    assert run("export", f"{store}#small/rows", tmp_path / "older", "--to", "wandb", "--force").code == 2
+    assert run("convert", tmp_path / "old", store, "--artifact", "back", "--quiet").code == 0
+    again = tableformat.open_store(store)["back"]["rows"]
+    assert [dict(row) for row in again] == [{"x": 1, "y": "a"}, {"x": 2, "y": None}]

@@ -13,15 +13,15 @@ import pyarrow as pa
 import xxhash
 
 import tableformat
-from tableformat.convert.wandb.class_sets import classes_of_set
-from tableformat.convert.wandb.manifest import ManifestEntry, parse_ref, plain_text
-from tableformat.convert.wandb.media_files import MediaReader
-from tableformat.convert.wandb.names import entry_name_of, unique_name
-from tableformat.convert.wandb.report import ArtifactReport, EntryReport
-from tableformat.convert.wandb.source import Library, Located, SourceArtifact
-from tableformat.convert.wandb.survey import Found, Survey, survey
-from tableformat.convert.wandb.tables import TableFile, TableJob
-from tableformat.convert.wandb.text import TableText
+from tableformat.convert.legacy.class_sets import classes_of_set
+from tableformat.convert.legacy.manifest import ManifestEntry, parse_ref, plain_text
+from tableformat.convert.legacy.media_files import MediaReader
+from tableformat.convert.legacy.names import entry_name_of, unique_name
+from tableformat.convert.legacy.report import ArtifactReport, EntryReport
+from tableformat.convert.legacy.source import Library, Located, SourceArtifact
+from tableformat.convert.legacy.survey import Found, Survey, survey
+from tableformat.convert.legacy.tables import TableFile, TableJob
+from tableformat.convert.legacy.text import TableText
 from tableformat.errors import IllegalNameError, InvalidInputError, TableformatError
 
 __all__ = ["ArtifactJob"]

@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import Any, Final
 
 import tableformat
-from tableformat.convert.wandb.artifact import ArtifactJob
-from tableformat.convert.wandb.folder import Folder, open_folder
-from tableformat.convert.wandb.names import artifact_name, unique_name
-from tableformat.convert.wandb.report import ArtifactReport, ConversionReport
-from tableformat.convert.wandb.source import MANIFEST_NAME, Library, SourceArtifact, read_identities, split_label
-from tableformat.convert.wandb.text import decode_object
+from tableformat.convert.legacy.artifact import ArtifactJob
+from tableformat.convert.legacy.folder import Folder, open_folder
+from tableformat.convert.legacy.names import artifact_name, unique_name
+from tableformat.convert.legacy.report import ArtifactReport, ConversionReport
+from tableformat.convert.legacy.source import MANIFEST_NAME, Library, SourceArtifact, read_identities, split_label
+from tableformat.convert.legacy.text import decode_object
 from tableformat.errors import InvalidInputError, NotFoundError, TableformatError, UsageError, message
 from tableformat.progress import Meter, Progress
 

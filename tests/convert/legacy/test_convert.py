@@ -14,13 +14,13 @@ import pytest
 
 import tableformat
 from tableformat.cli.convert_command import run_convert
-from tableformat.convert.wandb import ConversionReport, convert_wandb, read_wandb_table, source_document
-from tableformat.convert.wandb.folder import check_relative, open_folder
-from tableformat.convert.wandb.names import artifact_name, column_names, entry_name_of
-from tableformat.convert.wandb.source import read_identities
+from tableformat.convert.legacy import ConversionReport, convert_wandb, read_wandb_table, source_document
+from tableformat.convert.legacy.folder import check_relative, open_folder
+from tableformat.convert.legacy.names import artifact_name, column_names, entry_name_of
+from tableformat.convert.legacy.source import read_identities
 from tableformat.errors import FormatError, IllegalNameError, InvalidInputError, NotFoundError, UsageError
-from tests.convert.wandb.legacy import LEGACY
-from tests.convert.wandb.making import PNG, entry, image_cell, make, table_text
+from tests.convert.legacy.legacy import LEGACY
+from tests.convert.legacy.making import PNG, entry, image_cell, make, table_text
 
 
 @pytest.fixture
@@ -304,14 +304,17 @@ def test_overlays_that_are_none(tmp_path: Path, store: tableformat.Store) -> Non
         "scores": {"p": float("nan")},
         "mine": [1],
     }
-    cell = image_cell(
-        "a.png", boxes={"good": [good], "bad": [{"position": 3}]}, masks={"m": {"_type": "mask", "path": "gone.png"}}
-    )
+    odd = {**good, "scores": {}, "box_caption": "\ud800"}
+    boxes = {"good": [good], "bad": [{"position": 3}], "odd": [odd]}
+    cell = image_cell("a.png", boxes=boxes, masks={"m": {"_type": "mask", "path": "gone.png"}})
     report = convert(make(tmp_path / "x:v0", {"t.table.json": table_text(["i"], [[cell]]), "a.png": PNG}), store)
     [row] = rows_of(store, "x", "t")
     [box] = row["i"].boxes["good"]
     assert (box.class_id, dict(box.extra), str(box.scores["p"])) == (3, {"mine": [1]}, "nan")
-    assert row["i_more"] == {"boxes": {"bad": [{"position": 3}]}, "masks": {"m": {"_type": "mask", "path": "gone.png"}}}
+    assert row["i_more"] == {
+        "boxes": {"bad": [{"position": 3}], "odd": [odd]},
+        "masks": {"m": {"_type": "mask", "path": "gone.png"}},
+    }
     assert "annotation" in kinds(report)
 
 
@@ -354,8 +357,8 @@ def test_a_primary_key_that_is_none(tmp_path: Path, store: tableformat.Store) ->
 
 def test_types_that_are_found_late(tmp_path: Path, store: tableformat.Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A type that the first block did not show is taken for the whole column, and rows are not doubled. [LEGACY-11]"""
-    monkeypatch.setattr("tableformat.convert.wandb.text._BLOCK", 64)
-    monkeypatch.setattr("tableformat.convert.wandb.text._READ", 64)
+    monkeypatch.setattr("tableformat.convert.legacy.text._BLOCK", 64)
+    monkeypatch.setattr("tableformat.convert.legacy.text._READ", 64)
     data = [[number, None, "x"] for number in range(50)] + [[0.5, "late", 1]]
     convert(make(tmp_path / "x:v0", {"t.table.json": table_text(["a", "b", "c"], data)}), store)
     rows = rows_of(store, "x", "t")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import tableformat
-from tableformat.convert.wandb import ConversionReport, convert_wandb
+from tableformat.convert.legacy import ConversionReport, convert_wandb
 
 LEGACY = Path(__file__).resolve().parents[2] / "data" / "legacy"
 CASES = sorted(path.name for path in LEGACY.iterdir() if path.is_dir())

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tableformat
-from tableformat.convert.wandb import convert_wandb, export_wandb
+from tableformat.convert.legacy import convert_wandb, export_wandb
 from tableformat.errors import ExistsError, IllegalNameError
 
 CLASSES = tableformat.Classes({0: "cat", 1: "dog"})

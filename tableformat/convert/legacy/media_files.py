@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import tableformat
-from tableformat.convert.wandb.class_sets import ClassSets
-from tableformat.convert.wandb.manifest import ManifestEntry
-from tableformat.convert.wandb.profile import media_kind
-from tableformat.convert.wandb.report import ArtifactReport
-from tableformat.convert.wandb.source import Library, Located, SourceArtifact
+from tableformat.convert.legacy.class_sets import ClassSets
+from tableformat.convert.legacy.manifest import ManifestEntry
+from tableformat.convert.legacy.profile import media_kind
+from tableformat.convert.legacy.report import ArtifactReport
+from tableformat.convert.legacy.source import Library, Located, SourceArtifact
 from tableformat.errors import IllegalNameError, InvalidInputError, NotFoundError, TableformatError
 
 __all__ = ["MediaCell", "MediaReader"]
@@ -270,7 +270,11 @@ class MediaReader:
 def _boxes(value: Any, _where: object) -> list[tableformat.Box]:
     if not isinstance(value, list):
         raise TypeError("no list of boxes")
-    return [tableformat.Box.from_dict(item, strict=False) for item in value]
+    boxes = [tableformat.Box.from_dict(item, strict=False) for item in value]
+    for box in boxes:
+        for text in (box.caption or "", *box.scores):
+            text.encode()  # a lone surrogate is a `ValueError`: no column of text holds it
+    return boxes
 
 
 def _is_text(value: Any) -> bool:

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from tableformat.convert.wandb.arrays import ArrayFile, array_plan
-from tableformat.convert.wandb.cells import MisfitError, Plan
-from tableformat.convert.wandb.report import ArtifactReport
-from tableformat.convert.wandb.types import Declared
+from tableformat.convert.legacy.arrays import ArrayFile, array_plan
+from tableformat.convert.legacy.cells import MisfitError, Plan
+from tableformat.convert.legacy.report import ArtifactReport
+from tableformat.convert.legacy.types import Declared
 from tableformat.errors import FormatError, TableformatError
 
 if TYPE_CHECKING:
-    from tableformat.convert.wandb.tables import TableFile
+    from tableformat.convert.legacy.tables import TableFile
 
 __all__ = ["ArrayColumns"]
 

@@ -15,17 +15,17 @@ from typing import Any, Final
 import pyarrow as pa
 
 import tableformat
-from tableformat.convert.wandb.array_columns import ArrayColumns
-from tableformat.convert.wandb.cells import MisfitError, Plan, plan_column
-from tableformat.convert.wandb.class_sets import classes_of_map
-from tableformat.convert.wandb.json_text import json_text
-from tableformat.convert.wandb.manifest import plain_text
-from tableformat.convert.wandb.media_files import MediaReader
-from tableformat.convert.wandb.names import column_names
-from tableformat.convert.wandb.profile import Profile
-from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, EntryReport
-from tableformat.convert.wandb.text import Block, TableText, paused_collector
-from tableformat.convert.wandb.types import Declared, declared_columns
+from tableformat.convert.legacy.array_columns import ArrayColumns
+from tableformat.convert.legacy.cells import MisfitError, Plan, plan_column
+from tableformat.convert.legacy.class_sets import classes_of_map
+from tableformat.convert.legacy.json_text import json_text
+from tableformat.convert.legacy.manifest import plain_text
+from tableformat.convert.legacy.media_files import MediaReader
+from tableformat.convert.legacy.names import column_names
+from tableformat.convert.legacy.profile import Profile
+from tableformat.convert.legacy.report import ArtifactReport, ColumnReport, EntryReport
+from tableformat.convert.legacy.text import Block, TableText, paused_collector
+from tableformat.convert.legacy.types import Declared, declared_columns
 from tableformat.errors import InvalidInputError, KeyValueError, message
 
 __all__ = ["TableFile", "TableJob"]

@@ -13,17 +13,17 @@ import fsspec
 import pytest
 
 import tableformat
-from tableformat.convert.wandb.artifact import ArtifactJob
-from tableformat.convert.wandb.cells import plan_column
-from tableformat.convert.wandb.folder import Folder, check_relative, open_folder
-from tableformat.convert.wandb.manifest import read_manifest
-from tableformat.convert.wandb.profile import Profile
-from tableformat.convert.wandb.report import ArtifactReport
-from tableformat.convert.wandb.source import Library, SourceArtifact
-from tableformat.convert.wandb.text import TableText
-from tableformat.convert.wandb.types import Declared, declared_columns
+from tableformat.convert.legacy.artifact import ArtifactJob
+from tableformat.convert.legacy.cells import plan_column
+from tableformat.convert.legacy.folder import Folder, check_relative, open_folder
+from tableformat.convert.legacy.manifest import read_manifest
+from tableformat.convert.legacy.profile import Profile
+from tableformat.convert.legacy.report import ArtifactReport
+from tableformat.convert.legacy.source import Library, SourceArtifact
+from tableformat.convert.legacy.text import TableText
+from tableformat.convert.legacy.types import Declared, declared_columns
 from tableformat.errors import NotFoundError, TableformatError
-from tests.convert.wandb.legacy import LEGACY
+from tests.convert.legacy.legacy import LEGACY
 
 TOKENS = (
     b"null", b"NaN", b"-Infinity", b"1e999", b"18446744073709551616", b"-9223372036854775809", b"1" * 400, b"[]", b"{}", b"[[[[", b"]]]]", b'"',

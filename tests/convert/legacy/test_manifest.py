@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import xxhash
 
-from tableformat.convert.wandb.manifest import Manifest, parse_ref, read_manifest
+from tableformat.convert.legacy.manifest import Manifest, parse_ref, read_manifest
 from tableformat.errors import FormatError, Problem
 
 MD5 = base64.b64encode(hashlib.md5(b"abc", usedforsecurity=False).digest()).decode()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import tableformat
-from tableformat.convert.wandb.report import ArtifactReport
-from tableformat.convert.wandb.text import decode_object
+from tableformat.convert.legacy.report import ArtifactReport
+from tableformat.convert.legacy.text import decode_object
 from tableformat.errors import FormatError, InvalidInputError
 
 __all__ = ["ClassSets", "classes_of_map", "classes_of_set"]

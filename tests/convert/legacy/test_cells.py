@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tableformat.convert.wandb.cells import MisfitError, Plan, plan_column
-from tableformat.convert.wandb.json_text import json_text, levels_of
-from tableformat.convert.wandb.profile import Profile
-from tableformat.convert.wandb.types import Declared, declared_columns, read_declared
+from tableformat.convert.legacy.cells import MisfitError, Plan, plan_column
+from tableformat.convert.legacy.json_text import json_text, levels_of
+from tableformat.convert.legacy.profile import Profile
+from tableformat.convert.legacy.types import Declared, declared_columns, read_declared
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800"),

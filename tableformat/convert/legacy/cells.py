@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 
 import tableformat
-from tableformat.convert.wandb.json_text import json_text
-from tableformat.convert.wandb.profile import Profile
-from tableformat.convert.wandb.times import time_array
-from tableformat.convert.wandb.types import MEDIA_KINDS, Declared
+from tableformat.convert.legacy.json_text import json_text
+from tableformat.convert.legacy.profile import Profile
+from tableformat.convert.legacy.times import time_array
+from tableformat.convert.legacy.types import MEDIA_KINDS, Declared
 from tableformat.errors import SchemaError
 
 __all__ = ["MEDIA_TYPES", "Lost", "MisfitError", "Plan", "plan_column"]

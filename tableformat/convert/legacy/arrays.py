@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 import tableformat
-from tableformat.convert.wandb.cells import Plan
+from tableformat.convert.legacy.cells import Plan
 from tableformat.errors import FormatError, LimitError, UnsupportedError, message
 
 __all__ = ["ArrayFile", "array_plan"]

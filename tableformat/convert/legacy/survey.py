@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from tableformat.convert.wandb.manifest import parse_ref
-from tableformat.convert.wandb.report import ArtifactReport
-from tableformat.convert.wandb.source import Library, Located, SourceArtifact
-from tableformat.convert.wandb.text import decode_object
-from tableformat.convert.wandb.types import MEDIA_KINDS
+from tableformat.convert.legacy.manifest import parse_ref
+from tableformat.convert.legacy.report import ArtifactReport
+from tableformat.convert.legacy.source import Library, Located, SourceArtifact
+from tableformat.convert.legacy.text import decode_object
+from tableformat.convert.legacy.types import MEDIA_KINDS
 from tableformat.errors import IllegalNameError, TableformatError
 
 __all__ = ["Found", "Survey", "survey"]

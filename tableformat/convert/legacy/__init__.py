@@ -6,10 +6,10 @@ folder.py manifest.py source.py survey.py                    an artifact, and th
 names.py tables.py artifact.py convert.py report.py          into a draft
 """
 
-from tableformat.convert.wandb.convert import convert_wandb, source_document
-from tableformat.convert.wandb.export import ExportedWandb, export_wandb
-from tableformat.convert.wandb.reading import read_wandb_table
-from tableformat.convert.wandb.report import ArtifactReport, ColumnReport, ConversionReport, EntryReport
+from tableformat.convert.legacy.convert import convert_wandb, source_document
+from tableformat.convert.legacy.export import ExportedWandb, export_wandb
+from tableformat.convert.legacy.reading import read_wandb_table
+from tableformat.convert.legacy.report import ArtifactReport, ColumnReport, ConversionReport, EntryReport
 
 __all__ = [
     "ArtifactReport",

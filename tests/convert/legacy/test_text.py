@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tableformat.convert.wandb import text as text_module
-from tableformat.convert.wandb.text import TableText, decode_object
+from tableformat.convert.legacy import text as text_module
+from tableformat.convert.legacy.text import TableText, decode_object
 from tableformat.errors import FormatError, LimitError
 
 CELLS = st.recursive(

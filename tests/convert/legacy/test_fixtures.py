@@ -10,8 +10,8 @@ import fsspec
 import pytest
 
 import tableformat
-from tableformat.convert.wandb import ConversionReport, source_document
-from tests.convert.wandb.legacy import (
+from tableformat.convert.legacy import ConversionReport, source_document
+from tests.convert.legacy.legacy import (
     CASES,
     LEGACY,
     by_id,

@@ -14,8 +14,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from tableformat.convert.wandb.folder import Folder, check_relative
-from tableformat.convert.wandb.manifest import Manifest, ManifestEntry, parse_ref, read_manifest
+from tableformat.convert.legacy.folder import Folder, check_relative
+from tableformat.convert.legacy.manifest import Manifest, ManifestEntry, parse_ref, read_manifest
 from tableformat.errors import FormatError, IllegalNameError, InvalidInputError, Problem, TableformatError, message
 
 __all__ = ["MANIFEST_NAME", "Library", "Located", "SourceArtifact", "read_identities", "split_label"]

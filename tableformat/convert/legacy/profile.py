@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, Final
 
-from tableformat.convert.wandb.times import are_milliseconds, nanoseconds
-from tableformat.convert.wandb.types import MEDIA_KINDS, Declared
+from tableformat.convert.legacy.times import are_milliseconds, nanoseconds
+from tableformat.convert.legacy.types import MEDIA_KINDS, Declared
 
 __all__ = ["MAX_KEYS", "MAX_LEVELS", "Profile", "media_kind"]
 

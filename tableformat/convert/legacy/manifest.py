@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import xxhash
 
-from tableformat.convert.wandb.text import decode_object
+from tableformat.convert.legacy.text import decode_object
 from tableformat.errors import FormatError, InvalidInputError, Problem, message
 
 __all__ = ["ArtifactRef", "Manifest", "ManifestEntry", "parse_ref", "plain_text", "read_manifest"]

@@ -8,7 +8,7 @@ import tempfile
 import weakref
 
 import tableformat
-from tableformat.convert.wandb.convert import convert_wandb
+from tableformat.convert.legacy.convert import convert_wandb
 from tableformat.errors import FormatError, InvalidInputError, message
 from tableformat.progress import Progress
 
