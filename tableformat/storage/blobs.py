@@ -80,7 +80,7 @@ class BlobReport:
 class BlobWriter:
     """Stores blobs under one backend. Belongs to one thread and one process; fails once and stays failed.
 
-    Holds about 20 MiB of bytes on their way (and where the backend is remote, one pack), 50 MB of digests of this session,
+    Holds about 20 MiB of bytes on their way (and where the backend is remote, one pack), 50 MB of digests of its own,
     and with `dedup="store"` up to 256 MiB of the index of the store.
 
     `dedup`: "store" looks for each blob in the whole store, "artifact" in the files named by `within` only, "none" nowhere,
@@ -345,7 +345,7 @@ class BlobWriter:
         return slot, offset
 
     def _find(self, wanted: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.bool_], Places]:
-        """Blobs that are not recent: seen earlier in this session, or in the store."""
+        """Blobs that are not recent: seen earlier by this writer, or in the store."""
         hit, places = self._seen.find_older(wanted)
         if self._store is not None and not hit.all():
             rows = np.flatnonzero(~hit)

@@ -40,7 +40,7 @@ class SeenBlobs:
         self._slot = np.empty(0, np.int32)
         self._offset = np.empty(0, np.int64)
         self._size = np.empty(0, np.int64)
-        self._own = np.empty(0, np.bool_)  # whether the place was written in this session, not found elsewhere
+        self._own = np.empty(0, np.bool_)  # whether the place was written by this writer, not found elsewhere
         self._levels: list[list[Run]] = []
 
     def reserve(self, digests: Sequence[bytes]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
@@ -91,7 +91,7 @@ class SeenBlobs:
         self._levels.clear()
 
     def own_runs(self) -> list[Run]:
-        """Runs that together hold every blob written in this session once."""
+        """Runs that together hold every blob written by this writer once."""
         self._freeze()
         return [run for level in self._levels for run in level]
 
