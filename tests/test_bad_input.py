@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tableformat import Audio, Classes, ClassType, File, Image, ImageType, open_store
+from tableformat import Audio, Box, Classes, ClassType, File, Image, ImageType, open_store
 from tableformat.errors import (
     ExistsError,
     IllegalNameError,
@@ -188,3 +188,26 @@ def test_damage_anywhere_is_noticed_or_harmless(sound, tmp_path, damage):
     assert wrong == []
     assert raised > 0
     assert read_all(here) == whole
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\ud800",
+        lambda: Image(TINY_PNG, caption="\ud800"),
+        lambda: Image(TINY_PNG, boxes={"\ud800": [Box(1, xyxy=(1, 2, 3, 4))]}),
+        lambda: Image(TINY_PNG, boxes={"layer": [Box(1, xyxy=(1, 2, 3, 4), caption="\ud800")]}),
+        lambda: Image(TINY_PNG, boxes={"layer": [Box(1, xyxy=(1, 2, 3, 4), scores={"\ud800": 1.0})]}),
+        lambda: Image.refer("s3://bucket/\ud800"),
+        lambda: File(b"bytes", name="\ud800"),
+    ],
+    ids=["text", "caption", "layer", "box", "score", "url", "file"],
+)
+def test_lone_surrogates_are_refused(tmp_path, value):
+    """Text that no UTF-8 can hold is an error of ours wherever it stands, and the writer goes on."""
+    with open_store(tmp_path / "store").draft("a") as draft, draft.table("t", new_columns=True) as table:
+        table.append(x=1)
+        with pytest.raises(InvalidInputError, match=r"surrogate|UTF-8|ud800"):
+            table.append(x=2, y=value() if callable(value) else value)
+        table.append(x=3)
+    assert [row["x"] for row in draft.committed["t"]] == [1, 3]

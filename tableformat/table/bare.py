@@ -5,18 +5,19 @@ They have no digests: nothing but page checksums, where their writer made some, 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tableformat.errors import FormatError, LimitError, NotFoundError, SchemaError, message
+from tableformat.errors import FormatError, IllegalNameError, LimitError, NotFoundError, SchemaError, message
 from tableformat.format.manifest import Part, PartFile, TableEntry
 from tableformat.format.part import Layout, parse_footer, split_footer
 from tableformat.format.schema import Schema
 from tableformat.storage.backend import Options, open_backend
 from tableformat.storage.blob_reader import BlobReader
-from tableformat.storage.interface import Backend
+from tableformat.storage.interface import Backend, check_path
 from tableformat.table.limits import Limits
 from tableformat.table.source import TableSource
 from tableformat.table.table import Table
@@ -62,6 +63,7 @@ def open_bare(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]
 
 
 def _list(backend: Backend) -> list[str]:
+    _check_names(backend)
     found = []
     for info in backend.list():
         if info.path.endswith((".parquet", ".pq")) and not any(
@@ -84,6 +86,25 @@ def _list(backend: Backend) -> list[str]:
             )
         )
     return sorted(found)
+
+
+def _check_names(backend: Backend) -> None:
+    """Refuse a local folder with Parquet files whose names no store would have: a listing passes them over."""
+    if not backend.is_local:
+        return
+    for folder, folders, files in os.walk(backend.root):
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for name in files:
+            path = os.path.relpath(os.path.join(folder, name), backend.root)
+            if not name.endswith((".parquet", ".pq")) or name.startswith((".", "_")):
+                continue
+            try:
+                check_path(path)
+            except IllegalNameError as error:
+                raise IllegalNameError(
+                    message("reading a folder of Parquet files", path=repr(path)[:200], expected="names of plain ASCII characters",
+                            todo="rename the file, or read it alone with pyarrow and pass the table on")
+                ) from error  # fmt: skip
 
 
 def _source(backend: Backend, names: list[str], limits: Limits, name: str, allow: tuple[str, ...] = ()) -> TableSource:

@@ -72,14 +72,17 @@ def build_columns(
     for field in fields:
         where = Where(field.name, row0)
         done = None if ready is None else ready.get(field.name)
-        if done is not None:
-            arrays[field.name] = fit_field(field, done, where, Fitting())
-        elif field.annotates is not None and field.annotates[0] in columns:
-            arrays[field.name] = _annotation(
-                field, columns[field.annotates[0]], columns.get(field.name), schema.columns, place, where
-            )
-        else:
-            arrays[field.name] = build(field, columns.get(field.name, [None] * count), place, where)
+        try:
+            if done is not None:
+                arrays[field.name] = fit_field(field, done, where, Fitting())
+            elif field.annotates is not None and field.annotates[0] in columns:
+                arrays[field.name] = _annotation(
+                    field, columns[field.annotates[0]], columns.get(field.name), schema.columns, place, where
+                )
+            else:
+                arrays[field.name] = build(field, columns.get(field.name, [None] * count), place, where)
+        except UnicodeEncodeError as error:  # inside of boxes and the like, whose texts nobody looked at
+            raise where.error(None, expected="text that UTF-8 can hold", got="a lone surrogate") from error
     return [arrays[field.name] for field in schema.columns]
 
 

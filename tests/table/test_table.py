@@ -16,7 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tableformat.errors import CorruptError, InvalidInputError, LimitError, NotFoundError, SchemaError, UsageError
+from tableformat.errors import (
+    CorruptError,
+    IllegalNameError,
+    InvalidInputError,
+    LimitError,
+    NotFoundError,
+    SchemaError,
+    UsageError,
+)
 from tableformat.format.expr import col
 from tableformat.format.media.classes import Classes
 from tableformat.format.types import ClassType, ImageType, JsonType, TensorType
@@ -447,3 +455,11 @@ def test_truncated_part(tmp_path: Path) -> None:
     path.write_bytes(data[:-1])
     with pytest.raises(CorruptError):
         table.to_arrow()
+
+
+def test_bare_files_of_other_names_are_told(tmp_path: Path) -> None:
+    """A Parquet file whose name cannot be addressed is named in an error, not left out of the table."""
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"id": [2]}), tmp_path / "donn\u00e9es.parquet")
+    with pytest.raises(IllegalNameError, match="rename the file"):
+        read_bare(str(tmp_path))

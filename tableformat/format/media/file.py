@@ -33,6 +33,10 @@ class File(Media):
     ) -> None:
         if name is not None and (not name or "/" in name or "\0" in name):
             raise InvalidInputError(message("making a File", expected="a name without '/'", got=repr(name)[:60]))
+        if name is not None and not _is_text(name):
+            raise InvalidInputError(
+                message("making a File", expected="a name that UTF-8 can hold", got=ascii(name)[:60])
+            )
         self._name = name
         super().__init__(data, caption=caption, format=format)
         if name is None and isinstance(data, File):
@@ -64,3 +68,11 @@ class File(Media):
         word = self._hint or extension_of(name) or None
         _, content, ext = format_of_name("file", name if extension_of(name) else f"x.{word or ''}")
         return Header(word, content, ext, {"format": word})
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

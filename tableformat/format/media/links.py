@@ -55,6 +55,10 @@ def check_url(url: str | os.PathLike[str], doing: str = "referring to a URL") ->
     text = os.fspath(url)
     if not isinstance(text, str):
         raise InvalidInputError(message(doing, expected="a URL as text", got=type(text).__name__))
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(message(doing, expected="a URL that UTF-8 can hold", got="a lone surrogate")) from error
     if not is_url(text):
         if not os.path.isabs(text):
             raise InvalidInputError(
