@@ -427,7 +427,7 @@ class Staging:
             if isinstance(waiting, _WaitingBlob):
                 kind, content, fields = waiting.make(self._place(waiting.placed))
             else:
-                row = [self._resolved(waiting.placer, array) for array in waiting.row]
+                row = [waiting.placer.resolved(array) for array in waiting.row]
                 kind = "media"
                 content, fields = media_fields(waiting.kind, waiting.schema, row)
                 fields["objects"] = waiting.placer.objects()
@@ -440,11 +440,6 @@ class Staging:
             "size": int(placed.size[0]),
             "uri": self._blobs.uris(placed.slot[:1])[0].as_py(),
         }
-
-    @staticmethod
-    def _resolved(placer: MediaPlacer, array: pa.Array) -> pa.Array:
-        rewriter = placer.resolver(array.type)
-        return array if rewriter is None else rewriter.convert(array)
 
     def counts(self) -> dict[str, int]:
         """What was stored, in the words of a version file's report."""

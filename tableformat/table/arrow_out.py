@@ -11,7 +11,7 @@ import pyarrow as pa
 from tableformat.format.media.cells import checksums
 from tableformat.format.schema import Schema
 from tableformat.format.types import MediaType
-from tableformat.table.batches import joined
+from tableformat.table.batches import of_length
 from tableformat.table.cell_reader import CellReader, cell_sizes
 from tableformat.table.logical import CellConvert, Logical
 from tableformat.table.reading import Piece
@@ -26,29 +26,11 @@ def iter_batches(
     the media of a batch have no more than that, or are those of one row."""
     stream: Iterator[pa.RecordBatch] = (piece.batch for piece in pieces)
     if batch_rows is not None:
-        stream = _of_length(stream, max(int(batch_rows), 1))
+        stream = of_length(stream, max(int(batch_rows), 1))
     for batch in stream:
         for start, stop in _runs(batch, schema, media_bytes):
             part = batch if stop - start == batch.num_rows else batch.slice(start, stop - start)
             yield logical.convert(part.columns, part.num_rows)
-
-
-def _of_length(stream: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of `rows`, but for the last."""
-    waiting: list[pa.RecordBatch] = []
-    held = 0
-    for batch in stream:
-        at = 0
-        while held + batch.num_rows - at >= rows:
-            waiting.append(batch.slice(at, rows - held))
-            at += rows - held
-            yield joined(waiting)
-            waiting, held = [], 0
-        if at < batch.num_rows:
-            waiting.append(batch.slice(at))
-            held += batch.num_rows - at
-    if waiting:
-        yield joined(waiting)
 
 
 def _runs(batch: pa.RecordBatch, schema: Schema, media_bytes: int | None) -> Iterator[tuple[int, int]]:

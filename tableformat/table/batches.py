@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-__all__ = ["batch_of", "joined", "rows_only", "select"]
+__all__ = ["batch_of", "joined", "of_length", "rows_only", "select"]
 
 
 def rows_only(rows: int) -> pa.RecordBatch:
@@ -35,3 +35,21 @@ def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     if not batches[0].num_columns:
         return rows_only(sum(batch.num_rows for batch in batches))
     return pa.concat_batches(batches)
+
+
+def of_length(stream: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of `rows`, but for the last."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in stream:
+        at = 0
+        while held + batch.num_rows - at >= rows:
+            waiting.append(batch.slice(at, rows - held))
+            at += rows - held
+            yield joined(waiting)
+            waiting, held = [], 0
+        if at < batch.num_rows:
+            waiting.append(batch.slice(at))
+            held += batch.num_rows - at
+    if waiting:
+        yield joined(waiting)

@@ -13,7 +13,7 @@ from tableformat.format.expr import Predicate, all_of, col
 from tableformat.format.schema import Schema
 from tableformat.storage.versionfile import Input
 from tableformat.table.arrow_out import without_extensions
-from tableformat.table.batches import joined, rows_only
+from tableformat.table.batches import of_length, rows_only
 from tableformat.table.join.chosen import Chosen
 from tableformat.table.join.join import Join
 from tableformat.table.join.keys import key_names
@@ -231,7 +231,8 @@ class JoinedTable:
         `MissingExtraError` where they have to spill and DuckDB is not installed.
         """
         table = self if columns is None else self.select(*columns)
-        return _of_length(table._batches("cells", as_bytes(memory), ordered=ordered), batch_rows)
+        stream = table._batches("cells", as_bytes(memory), ordered=ordered)
+        return stream if batch_rows is None else of_length(stream, max(as_index(batch_rows), 1))
 
     def _names(self) -> list[str]:
         return [column.name for column in self.schema.columns]
@@ -351,25 +352,3 @@ def _label(side: Side) -> str:
         return side.label
     assert isinstance(side, Chosen)
     return f"({_label(side.join.left)} {side.join.how} join {_label(side.join.right)})"
-
-
-def _of_length(stream: Iterator[pa.RecordBatch], batch_rows: int | None) -> Iterator[pa.RecordBatch]:
-    """The same rows in batches of `batch_rows`, but for the last; as they come where that is None."""
-    if batch_rows is None:
-        yield from stream
-        return
-    rows = max(as_index(batch_rows), 1)
-    waiting: list[pa.RecordBatch] = []
-    held = 0
-    for batch in stream:
-        at = 0
-        while held + batch.num_rows - at >= rows:
-            waiting.append(batch.slice(at, rows - held))
-            at += rows - held
-            yield joined(waiting)
-            waiting, held = [], 0
-        if at < batch.num_rows:
-            waiting.append(batch.slice(at))
-            held += batch.num_rows - at
-    if waiting:
-        yield joined(waiting)

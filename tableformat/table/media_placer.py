@@ -375,6 +375,11 @@ class MediaPlacer:
         """Give every file its name: ends the open pack."""
         self._blobs().seal()
 
+    def resolved(self, array: pa.Array) -> pa.Array:
+        """A column with its cells put right, once the files they point at have their names; others as they are."""
+        rewriter = self.resolver(array.type)
+        return array if rewriter is None else rewriter.convert(array)
+
     def resolver(self, type_: pa.DataType) -> CellRewriter | None:
         """What puts the cells of a column right; None for a column without cells."""
         return CellRewriter.plan(type_, lambda cell: cell, self._resolve)

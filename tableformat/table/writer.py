@@ -515,11 +515,7 @@ class TableWriter:
         while self._held and self._placer.is_ready(self._held[0].token):
             held = self._held.popleft()
             self._held_bytes -= held.size
-            self._stream.write(self._with_old_ids(held.schema), [self._resolved(array) for array in held.arrays])
-
-    def _resolved(self, array: pa.Array) -> pa.Array:
-        rewriter = self._placer.resolver(array.type)
-        return array if rewriter is None else rewriter.convert(array)
+            self._stream.write(self._with_old_ids(held.schema), [self._placer.resolved(array) for array in held.arrays])
 
     def _with_old_ids(self, schema: Schema) -> Schema:
         return schema if self._previous is None else schema.inherit(self._previous)

@@ -27,7 +27,6 @@ from tableformat.errors import (
 
 __all__ = ["Folder", "check_relative", "open_folder"]
 
-MAX_FILES: Final = 10_000_000
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)

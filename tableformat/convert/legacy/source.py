@@ -248,11 +248,6 @@ class Library:
             return Located(owner, path, entry)
         return Located(None, path, entry, entry.ref)
 
-    def owner_of(self, owner: SourceArtifact, path: str) -> tuple[SourceArtifact, str] | None:
-        """The artifact from which the file at `path` of `owner` came by reference; None where it is its own, or unknown."""
-        entry = owner.entry(path)
-        return None if entry is None or entry.ref is None else self.resolve(owner, entry)
-
 
 def read_identities(data: bytes, path: str = "identities") -> dict[str, str]:
     """A JSON object that maps ids to `name:v3`. Ids are hex, as in references, or base64, as the service shows them, or those

@@ -121,11 +121,6 @@ class TableJob:
         self.ranges: list[tuple[str, int, int]] = []
         """The file, first row and end of the rows of each file in the table."""
 
-    @property
-    def is_storable(self) -> bool:
-        """Whether it has a column at all."""
-        return bool(self._files[0].columns)
-
     def write(self, draft: tableformat.Draft) -> EntryReport:
         """Write the table into `draft`."""
         with paused_collector():

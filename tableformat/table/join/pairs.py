@@ -61,10 +61,6 @@ class Pairs:
             take_rows(self.left, rows), self.left_rows[rows], take_rows(self.right, rows), self.right_rows[rows]
         )
 
-    def swapped(self) -> Pairs:
-        """The same rows with the sides exchanged."""
-        return Pairs(self.right, self.right_rows, self.left, self.left_rows)
-
 
 def take_rows(batch: pa.RecordBatch, rows: Positions) -> pa.RecordBatch:
     """The rows of a batch at `rows`; nulls where that is -1."""
