@@ -27,6 +27,7 @@ __all__ = [
     "jpegs",
     "keyed_table",
     "labels",
+    "measured_table",
     "pngs",
     "prediction_rows",
 ]
@@ -172,3 +173,26 @@ def keyed_table(rows: int, seed: int = 5) -> pa.Table:
     ids = np.arange(0, 2 * rows, 2, dtype=np.int64)
     names = [f"item {number:08x}" for number in random.integers(0, 2**32, rows)]
     return pa.table([pa.array(ids), pa.array(names), pa.array(random.random(rows))], schema=KEYED_SCHEMA)
+
+
+MEASURED = pa.schema(
+    [
+        pa.field("id", pa.int64()),
+        pa.field("text", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("count", pa.int64()),
+        pa.field("vector", pa.list_(pa.float32(), 8)),
+    ]
+)
+"""A row that was measured: 8 + about 60 + 8 + 8 + 32 bytes."""
+
+
+def measured_table(rows: int, seed: int = 6) -> pa.Table:
+    """`rows` rows under even keys, in order: a text of seven words, two numbers, eight floats. About 120 bytes each."""
+    random = np.random.default_rng(seed)
+    words = np.array([f"{number:08x}" for number in random.integers(0, 2**32, 5000)])
+    texts = [" ".join(picked) for picked in words[random.integers(0, len(words), (rows, 7))]]
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(random.standard_normal(rows * 8).astype(np.float32)), 8)
+    counts = random.integers(0, 1000, rows)
+    columns = [pa.array(np.arange(0, 2 * rows, 2)), pa.array(texts), pa.array(random.random(rows)), pa.array(counts)]
+    return pa.Table.from_arrays([*columns, vectors], schema=MEASURED)

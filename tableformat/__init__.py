@@ -11,8 +11,11 @@ from tableformat._version import __version__
 
 if TYPE_CHECKING:
     from tableformat.artifact import Artifact
+    from tableformat.changes import diff
+    from tableformat.copies import cp
     from tableformat.draft import Draft
     from tableformat.format.expr import col
+    from tableformat.format.limits import Limits
     from tableformat.format.media import (
         Audio,
         Box,
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
         VideoType,
     )
     from tableformat.store import Store, open_store, read_table
+    from tableformat.table.diff.diff import Diff
     from tableformat.table.joined import JoinedTable
     from tableformat.table.local_table import Table
     from tableformat.table.rows import Row
@@ -54,6 +58,7 @@ __all__ = [
     "Box",
     "ClassType",
     "Classes",
+    "Diff",
     "Draft",
     "File",
     "FileType",
@@ -63,6 +68,7 @@ __all__ = [
     "ImageType",
     "JoinedTable",
     "JsonType",
+    "Limits",
     "Mask",
     "Media",
     "Molecule",
@@ -81,6 +87,8 @@ __all__ = [
     "VideoType",
     "__version__",
     "col",
+    "cp",
+    "diff",
     "errors",
     "open_store",
     "read_table",
@@ -94,6 +102,7 @@ _HOMES = {
     "Box": "tableformat.format.media",
     "ClassType": "tableformat.format.types",
     "Classes": "tableformat.format.media",
+    "Diff": "tableformat.table.diff.diff",
     "Draft": "tableformat.draft",
     "File": "tableformat.format.media",
     "FileType": "tableformat.format.types",
@@ -103,6 +112,7 @@ _HOMES = {
     "ImageType": "tableformat.format.types",
     "JoinedTable": "tableformat.table.joined",
     "JsonType": "tableformat.format.types",
+    "Limits": "tableformat.format.limits",
     "Mask": "tableformat.format.media",
     "Media": "tableformat.format.media",
     "Molecule": "tableformat.format.media",
@@ -120,6 +130,8 @@ _HOMES = {
     "Video": "tableformat.format.media",
     "VideoType": "tableformat.format.types",
     "col": "tableformat.format.expr",
+    "cp": "tableformat.copies",
+    "diff": "tableformat.changes",
     "open_store": "tableformat.store",
     "read_table": "tableformat.store",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -11,21 +11,28 @@ import pyarrow as pa
 from tableformat.context import StoreContext, live_versions
 from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
-from tableformat.entries import file_cell, media_row, read_classes
+from tableformat.download import Downloaded, download
+from tableformat.entries import checked_item, file_cell, media_row, read_classes
 from tableformat.errors import FormatError, NotFoundError, UnsupportedError, message
-from tableformat.format.manifest import RESERVED_KINDS, Manifest, Part, TableEntry
+from tableformat.format.limits import Limits
+from tableformat.format.malformed import Telling, json_object
+from tableformat.format.manifest import RESERVED_KINDS, Manifest, TableEntry
 from tableformat.format.media import Classes, Media
 from tableformat.format.media.cells import read_cells
+from tableformat.format.reference import Reach
 from tableformat.format.schema import Schema
 from tableformat.format.types import MediaType
 from tableformat.format.types.nearest import nearest
+from tableformat.progress import Progress
 from tableformat.storage.interface import Backend
+from tableformat.storage.lazy_parts import load_parts
 from tableformat.storage.manifests import find_item, iter_items, read_root
 from tableformat.storage.names import Selector, parse_selection
 from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.cell_reader import CellReader
 from tableformat.table.join.stored import Target
 from tableformat.table.joined_entry import open_joined
+from tableformat.table.references import References, open_references
 from tableformat.table.source import TableSource
 from tableformat.table.table import Table
 
@@ -109,8 +116,7 @@ class Artifact(Mapping[str, Any]):
     @property
     def metadata(self) -> dict[str, Any]:
         """The metadata of the version, a copy."""
-        value: dict[str, Any] = json.loads(self._manifest.metadata)
-        return value
+        return json_object(self._manifest.metadata, "reading the metadata of a version", self.address)
 
     @property
     def message(self) -> str:
@@ -125,8 +131,8 @@ class Artifact(Mapping[str, Any]):
     @property
     def producer(self) -> dict[str, Any]:
         """What made it; empty where it was opened by digest."""
-        value: dict[str, Any] = {} if self._version is None else json.loads(self._version.producer)
-        return value
+        producer = "{}" if self._version is None else self._version.producer
+        return json_object(producer, "reading what made a version", self.address)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -153,7 +159,7 @@ class Artifact(Mapping[str, Any]):
     # What it holds
 
     def __iter__(self) -> Iterator[str]:
-        return (item["name"] for item in iter_items(self._context.backend, self._manifest.entries))
+        return (item["name"] for item in self.items_raw())
 
     def __len__(self) -> int:
         return self._manifest.entries.count
@@ -191,13 +197,27 @@ class Artifact(Mapping[str, Any]):
         except NotFoundError:
             return default
 
+    def download(
+        self, path: str | os.PathLike[str], *, references: bool = True, progress: Progress = True
+    ) -> Downloaded:
+        """Write all that it holds into the folder `path`: files, media and what references point at under their names,
+        class sets as `<name>.json`, tables as `<name>.parquet` with their media inside.
+
+        Digests are compared; what is there already, and right, is not written again, so a call that was interrupted is
+        repeated. With `references=False` nothing outside of the store is read. Never writes outside of `path`. Raises
+        `AccessRefusedError`, `ReferenceChangedError`, `CorruptError`; what was written before stays.
+        """
+        doing = f"downloading {self._name}{f':v{self.slot}' if self.slot is not None else ''}"
+        return download(self, os.fspath(path), references=references, progress=progress, doing=doing)
+
     def kinds(self) -> dict[str, str]:
         """The kind of each entry, by name."""
         return {item["name"]: item["kind"] for item in self.items_raw()}
 
     def items_raw(self) -> Iterator[JsonObject]:
-        """The entries as the manifest has them, in order of name; reads a leaf at a time."""
-        return iter_items(self._context.backend, self._manifest.entries)
+        """The entries as the manifest has them, in order of name; reads a leaf at a time. Raises `FormatError` for one without a
+        name, a key that equals it, and a kind, `IllegalNameError` for a name that entries do not have."""
+        return (checked_item(item, self.address) for item in iter_items(self._context.backend, self._manifest.entries))
 
     @property
     def address(self) -> str:
@@ -220,7 +240,7 @@ class Artifact(Mapping[str, Any]):
         for candidate in spellings(name):
             item = find_item(self._context.backend, self._manifest.entries, candidate)
             if item is not None:
-                return item
+                return checked_item(item, self.address)
         return None
 
     def _as_input(self) -> Input:
@@ -254,9 +274,11 @@ class Artifact(Mapping[str, Any]):
             self._context.root,
             self._context.portable_options,
             self._context.allow,
+            self._context.moves,
             self._name,
             self.slot,
             self._digest,
+            self._context.limits,
         )
 
     def __repr__(self) -> str:
@@ -266,8 +288,17 @@ class Artifact(Mapping[str, Any]):
         )
 
 
-def _reopen(root: str, options: Any, allow: tuple[str, ...], name: str, slot: int | None, digest: str) -> Artifact:
-    context = StoreContext.open(root, options, allow)
+def _reopen(
+    root: str,
+    options: Any,
+    allow: tuple[str, ...],
+    moves: tuple[tuple[str, str], ...],
+    name: str,
+    slot: int | None,
+    digest: str,
+    limits: Limits,
+) -> Artifact:
+    context = StoreContext.open(root, options, allow, moves, limits=limits)
     version = context.versions(name).read(slot) if slot is not None else None
     if isinstance(version, VersionFile) and version.root == digest:
         return Artifact(context, name, version)
@@ -302,7 +333,20 @@ def open_item(
     open_name: Callable[[str], Any] | None = None,
 ) -> Any:
     """The object behind an entry; `open_name` opens the others of its version, for joined tables. Raises `UnsupportedError` for a kind that this library does not open."""
-    kind = item.get("kind")
+    with Telling("opening an entry", address):
+        return _opened(context, item, address, find_classes, artifact, source_input, open_name)
+
+
+def _opened(
+    context: StoreContext,
+    item: JsonObject,
+    address: str,
+    find_classes: FindClasses,
+    artifact: str,
+    source_input: Input | None,
+    open_name: Callable[[str], Any] | None,
+) -> Any:
+    kind = item["kind"]
 
     def reader() -> CellReader:
         """Reads the cells of an entry that is no table."""
@@ -331,6 +375,8 @@ def open_item(
     if kind == "file":
         cell = file_cell(item, address)
         return Media.from_cell("file", cell, reader())
+    if kind == "reference":
+        return open_references(item, address, context.backend, reader())
     if kind == "media":
         schema, row = media_row(item, address)
         return _media_of(schema, row, reader())
@@ -339,7 +385,7 @@ def open_item(
         message(
             "opening an entry",
             path=address,
-            expected="table, joined_table, classes, media or file",
+            expected="table, joined_table, classes, media, file or reference",
             got=f"{known}: {kind!r}",
             todo="upgrade tableformat",
         )
@@ -408,7 +454,7 @@ def source_of(
     return TableSource(
         backend=context.backend,
         entry=entry,
-        load_parts=lambda: tuple(Part.from_json(one, address) for one in iter_items(context.backend, entry.parts)),
+        load_parts=lambda: load_parts(context.backend, entry, address),
         blobs=context.blobs,
         address=address,
         artifact=artifact,
@@ -416,19 +462,21 @@ def source_of(
         allow=context.allow,
         open_url=context.open_url,
         load_classes=load_classes,
+        outside=context.outside,
         opener=reopen_source if artifact else None,
         input=source_input,
+        limits=context.limits,
     )
 
 
-def reopen_source(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:
+def reopen_source(backend: Backend, artifact: str, name: str, reach: Reach) -> TableSource:
     """The source of a table, or of single media, that was pickled."""
-    context = StoreContext(backend, None, allow)
+    context = StoreContext(backend, None, reach.allow, reach.options, reach.moves, reach.limits)
     artifact_name, selector = parse_selection(artifact)
     found = Artifact.select(context, artifact_name, selector)[name]
     if isinstance(found, Media) and found.cell is not None and isinstance(found.cell.reader, CellReader):
         return found.cell.reader.source
-    if not isinstance(found, Table):
+    if not isinstance(found, Table | References):
         raise FormatError(
             message(
                 "opening a pickled table",

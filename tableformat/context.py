@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from tableformat.errors import ExistsError, IllegalNameError, NotAStoreError, NotFoundError, message
 from tableformat.format.documents import check_requires
+from tableformat.format.limits import DEFAULT_LIMITS, Limits
+from tableformat.format.reference import Reach
 from tableformat.storage.aliases import Aliases
 from tableformat.storage.backend import open_backend, open_url
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.interface import Backend
 from tableformat.storage.marker import Marker, create_marker, read_marker
 from tableformat.storage.names import Selector, decode_name
-from tableformat.storage.versions import Tombstone, VersionFile, Versions
+from tableformat.storage.outside.reader import Outside
+from tableformat.storage.versions import Slot, Tombstone, VersionFile, Versions
 
 __all__ = ["StoreContext", "live_versions"]
 
@@ -30,15 +34,31 @@ class StoreContext:
     """URL prefixes under which references may be opened."""
     options: Any = None
     """`storage_options` as they were given; never written, shown or pickled."""
+    moves: tuple[tuple[str, str], ...] = ()
+    """Pairs of URL prefixes: where references lead, and where that was moved to."""
+    limits: Limits = DEFAULT_LIMITS
+    """What the bytes of the store may ask of memory."""
+    seen: dict[str, Slot] = field(default_factory=dict, repr=False)
+    """What stands in the highest slot of each artifact that was found so far: where to begin to look, no more than that."""
     blobs: BlobReader = field(init=False)
     """Reads the blobs of the store."""
+    outside: Outside = field(init=False)
+    """Follows references, as far as they are allowed."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "blobs", BlobReader(self.backend))
+        object.__setattr__(self, "outside", Outside(self.backend.root, self.allow, self.moves, self.options))
 
     @classmethod
     def open(
-        cls, url: str, options: Any = None, allow: Sequence[str] = (), *, create: bool | None = False
+        cls,
+        url: str,
+        options: Any = None,
+        allow: Sequence[str] = (),
+        moves: Sequence[tuple[str, str]] = (),
+        *,
+        create: bool | None = False,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> StoreContext:
         """The store at `url`: with `create` None the first write makes it, with False it must be there, with True not.
 
@@ -48,7 +68,7 @@ class StoreContext:
         backend = open_backend(url, options)
         marker = read_marker(backend)
         if marker is None:
-            if create is False:
+            if create is False or backend.is_read_only:
                 raise NotFoundError(
                     message(
                         "opening a store",
@@ -73,7 +93,7 @@ class StoreContext:
             )
         if marker is not None:
             check_requires(marker.requires, writing=False, path=f"{backend.root}/tableformat.json")
-        return cls(backend, marker, tuple(allow), options)
+        return cls(backend, marker, tuple(allow), options, tuple(moves), limits)
 
     def ensure(self) -> Marker:
         """Before the first write: make the store if it was not there when it was opened. Raises `UnsupportedError` where
@@ -85,14 +105,25 @@ class StoreContext:
         check_requires(marker.requires, writing=True, path=f"{self.root}/tableformat.json")
         return marker
 
+    def with_backend(self, backend: Backend) -> StoreContext:
+        """The same store seen through another backend; what is allowed stays shared."""
+        changed = dataclasses.replace(self, backend=backend)
+        object.__setattr__(changed, "outside", self.outside)
+        return changed
+
+    @property
+    def reach(self) -> Reach:
+        """What pickles hold of what its holder allowed."""
+        return Reach(self.allow, self.moves, self.portable_options, self.limits)
+
     @property
     def portable_options(self) -> Any:
         """The options that a pickle may hold: a function that gives them, found again by its name. Never values."""
         return self.options if callable(self.options) else None
 
     def open_url(self, url: str) -> BinaryIO:
-        """Open a URL for reading, with this process's own credentials. The caller has checked that it is allowed."""
-        return open_url(url, self.options if callable(self.options) else None)
+        """Open a URL that the holder of the store gave to be read: no policy stands between them."""
+        return open_url(url, self.outside.options_for(url))
 
     def artifact_names(self) -> list[str]:
         """The names of all artifacts, sorted. Lists a folder: for showing, never for deciding."""
@@ -111,7 +142,7 @@ class StoreContext:
 
     def versions(self, name: str) -> Versions:
         """The versions of an artifact."""
-        return Versions(self.backend, name)
+        return Versions(self.backend, name, seen=self.seen)
 
     def aliases(self, name: str) -> Aliases:
         """The aliases of an artifact."""
@@ -147,7 +178,8 @@ class StoreContext:
                     todo="list the store with store.artifacts()",
                 )
             )
-        return versions.require(newest.slot)
+        check_requires(newest.requires, writing=False, path=f"{where}:v{newest.slot}")
+        return newest
 
     def find_slot(self, name: str, digest: str) -> VersionFile | None:
         """The newest version of `name` with this digest, or None. Reads version files from the newest down."""

@@ -10,16 +10,18 @@ import dataclasses
 import json
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Final, Literal, Self, get_args
+from typing import Any, Final, Literal, Self, cast, get_args
 
+from tableformat.additions import Additions
 from tableformat.artifact import Artifact, manifest_of, spellings
 from tableformat.context import StoreContext
 from tableformat.document import JsonObject, decode_document
-from tableformat.entries import content_of_item, item_of
+from tableformat.edits import TableEdits
+from tableformat.entries import checked_item, content_of_item, item_of
 from tableformat.errors import (
     CommitStateUnknownError,
     ExistsError,
@@ -30,10 +32,11 @@ from tableformat.errors import (
     message,
 )
 from tableformat.format.documents import utc_text
-from tableformat.format.manifest import Manifest, content_of
+from tableformat.format.manifest import Manifest, TableEntry, content_of
 from tableformat.format.types.nearest import nearest
 from tableformat.log import logger
 from tableformat.rebase import merge_entries, merge_value
+from tableformat.resumable import OpenedSession
 from tableformat.staging import Dedup, Staging
 from tableformat.storage.manifests import iter_items, write_items, write_root
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
@@ -63,6 +66,12 @@ class Report:
     """Media and files stored."""
     blobs_shared: int = 0
     """Media and files that the store had."""
+    parts_reused: int = 0
+    """Parts of tables that stood in the version before, and were not stored again."""
+    rows_reused: int = 0
+    """Rows in them: their share of `rows` says how much of a table that was written again was the same."""
+    bytes_reused: int = 0
+    """Bytes of the part files that were taken over, those to which a new column file was put included."""
     rejected: Mapping[str, tuple[tuple[int, str, str], ...]] = dataclasses.field(default_factory=dict)
     """By table, the rows that were not stored as given: row, column, reason."""
 
@@ -71,16 +80,19 @@ class Report:
         value: JsonObject = {
             name: getattr(self, name) for name in ("rows", "bytes_new", "bytes_shared", "blobs_new", "blobs_shared")
         }
+        if self.bytes_reused:
+            value |= {name: getattr(self, name) for name in ("parts_reused", "rows_reused", "bytes_reused")}
         if self.rejected:
             value["rejected"] = {json.dumps(name): [list(row) for row in rows] for name, rows in self.rejected.items()}
         return value
 
 
-class Draft:
+class Draft(TableEdits, Additions):
     """The next version of an artifact, while it is written. Made by `Store.draft`; belongs to one process.
 
     As a context manager it commits on a clean exit and discards on an exception. Without `with`, call `commit` or
-    `discard`: an abandoned draft warns and commits nothing.
+    `discard`: an abandoned draft warns and commits nothing. In a session (`Store.draft(session=…)`) an exception does not discard: what
+    was sealed can be gone on with, until `discard` is called.
     """
 
     def __init__(
@@ -95,6 +107,7 @@ class Draft:
         message_: str,
         producer: Mapping[str, Any] | None,
         dedup: Dedup,
+        opened: OpenedSession | None = None,
     ) -> None:
         self._context = context
         self._name = name
@@ -123,14 +136,19 @@ class Draft:
         """What the author says about the version; may be set until the commit."""
         self._items: dict[str, JsonObject] = {}
         if self._base_manifest is not None:
-            self._items = {item["name"]: item for item in iter_items(context.backend, self._base_manifest.entries)}
+            inherited = iter_items(context.backend, self._base_manifest.entries)
+            self._items = {checked_item(item, context.root)["name"]: item for item in inherited}
         self._base_items = dict(self._items)
         self._folded = {folded(name): name for name in self._items}  # no two names differ by case alone
-        self._staging = Staging(context, name, dedup, self._settle_item, self._base_items)
+        self._opened = opened
+        self._named = opened.session if opened is not None else None
+        self._staging = Staging(context, name, dedup, self._settle_item, self._base_items, self._named)
+        self._folded |= {folded(one): one for one in self._staging.names()}
         self._staging.open_name = self.__getitem__
         self._staging.find_name = self._find_name
+        self._staging.inherited = self._items.get
         self._inputs: dict[tuple[str, str], Input] = {}
-        self._state: Literal["open", "committed", "discarded", "failed"] = "open"
+        self._state: Literal["open", "committed", "discarded", "failed", "suspended"] = "open"
         self._pid = os.getpid()
         self.committed: Artifact | None = None
         """The version that `commit` made or found; None before."""
@@ -138,6 +156,8 @@ class Draft:
         """Whether the commit made a new version; None before it."""
         self.report = Report()
         """What was stored; complete after the commit."""
+        if opened is not None and opened.committed is not None:
+            self._state, self.committed, self.created = "committed", opened.committed, False
 
     # What it holds
 
@@ -154,6 +174,8 @@ class Draft:
 
     def __getitem__(self, name: str) -> Any:
         """What stands under `name`: an object given to `add`, or a table that was closed. Raises `NotFoundError`."""
+        if self._is_answered and self.committed is not None:
+            return self.committed[name]
         self._check()
         found = self._staging.get(name, _MISSING)
         if found is _MISSING and name in self._items:
@@ -177,22 +199,29 @@ class Draft:
         schema: Any = None,
         key: str | list[str] | tuple[str, ...] | None = None,
         *,
-        mode: Literal["create", "replace"] = "create",
+        mode: Literal["create", "replace", "append"] = "create",
         **options: Any,
     ) -> TableWriter:
         """A writer of the table `name`; close it, or use it as a context manager, before reading what it wrote.
 
         `schema` is a `pyarrow.Schema`, a mapping of column to type, or None: inferred from the rows and widened as they
         arrive. `key` names the column or columns whose values are unique; None is the key that the table of that name had
-        before, and `()` none. `mode="replace"` writes over an entry of that name. `options` are those of `TableWriter`: `unique`, `new_columns`, `on_error`, `max_errors`, `check`, `uris`,
-        `part_rows`. Raises `ExistsError` where the name is taken.
+        before, and `()` none. `mode="replace"` writes over an entry of that name. `mode="append"` adds rows behind those of a
+        table of the draft, in new parts of its schema, key and layout; where there is none it makes it. Rows that do not fit raise, and
+        columns of their own are taken with `new_columns=True` alone. `options` are those of `TableWriter`: `unique`, `new_columns`, `on_error`, `max_errors`, `check`, `uris`,
+        `part_rows`, `sort_by_key`. In a session the writer goes on where the last one was sealed: `rows_written` and `checkpoint` tell. What a table of that name had already, whole parts or columns of them, is not stored again. Raises `ExistsError` where the name is taken.
         """
+        if self._is_answered and self._opened is not None:
+            return cast("TableWriter", self._opened.answer(_entry_name(name)))
         self._check()
-        if mode not in ("create", "replace"):
+        if mode not in ("create", "replace", "append"):
             raise InvalidInputError(
-                message(f"opening table {name!r}", expected="mode 'create' or 'replace'", got=repr(mode)[:40])
+                message(f"opening table {name!r}", expected="mode 'create', 'replace' or 'append'", got=repr(mode)[:40])
             )
         keys = [key] if isinstance(key, str) else None if key is None else list(key)
+        self._reopen(name)
+        if mode == "append" and (there := self._find_name(name)) is not None:
+            return self._staging.append(there, self._table_entry(there), schema, keys, options)
         with self._claimed(name, replace=mode == "replace") as free:
             return self._staging.table(free, schema, keys, options)
 
@@ -200,8 +229,11 @@ class Draft:
         """Store `obj` under `name`, with what it depends on, and return it.
 
         Takes data frames, Arrow tables and streams, `Table`s, `JoinedTable`s, media, `Classes`, and paths of files. Raises `ExistsError`
-        where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind.
+        where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind. In a session that was committed it
+        does nothing.
         """
+        if self._is_answered:
+            return obj
         self._check()
         with self._claimed(name, replace=replace) as free:
             self._staging.add(obj, free)
@@ -211,7 +243,7 @@ class Draft:
         """Leave `name` out of the version; raises `NotFoundError` where it is not in the draft."""
         self._check()
         name = _entry_name(name)
-        if name not in self:
+        if name not in self and not self._staging.has_sealed(name):
             raise NotFoundError(
                 message(
                     f"removing from the draft of {self._name!r}",
@@ -220,9 +252,41 @@ class Draft:
                     todo=nearest(name, list(self)),
                 )
             )
-        self._staging.drop(name)
+        self._staging.forget(name)
         self._items.pop(name, None)
         self._folded.pop(folded(name), None)
+
+    @property
+    def _is_answered(self) -> bool:
+        """Whether the session was committed before the draft was made."""
+        return self._opened is not None and self._opened.committed is not None
+
+    def _reopen(self, name: str) -> None:
+        """A table that the session has closed is opened again: until then it stood in the draft as it was."""
+        name = _entry_name(name)
+        self._staging.reopen(name)
+        if name not in self and self._folded.get(folded(name)) == name:
+            del self._folded[folded(name)]
+
+    def _edit(self, name: str, function: Callable[[TableEntry], tuple[TableEntry, int]]) -> None:
+        """Put what `function` makes of the table `name` in its place: from its entry to another, whose files are durable,
+        and the bytes of new files. Raises `NotFoundError` where the draft holds no such table."""
+        self._check()
+        name = self._find_name(name) or _entry_name(name)
+        entry = self._table_entry(name)
+        self._staging.session.begin()
+        edited, new_bytes = function(entry)
+        if edited is not entry:
+            self._staging.put_entry(name, edited, new_bytes)
+
+    def _table_entry(self, name: str) -> TableEntry:
+        entry = self._staging.entry_of(name)
+        if entry is None:
+            doing, kind = f"changing a table in the draft of {self._name!r}", self._items.get(name, {}).get("kind")
+            got = f"{name!r:.100}, which is of kind {kind}" if name in self else repr(name)[:100]
+            todo = nearest(name, list(self)) or "draft with base='latest' to change what is there"
+            raise NotFoundError(message(doing, expected="a table", got=got, todo=todo))
+        return entry
 
     def use(self, source: Artifact | str) -> Artifact:
         """Record a version as an input of this one; a text is resolved in this store (`name`, `name:v3`, `name:alias`)."""
@@ -256,7 +320,7 @@ class Draft:
         if same is not None and not replace and not self._staging.has_failed(name):
             raise ExistsError(
                 message(f"adding {name!r} to the draft of {self._name!r}", expected="a free name", got="an entry of that name",
-                        todo="pass replace=True to add(), or mode='replace' to table(); to add rows to a table, read it and write it again")
+                        todo="pass replace=True to add(), or mode='replace' to table(); or mode='append' to add rows")
             )  # fmt: skip
         aside, item = self._staging.set_aside(name), self._items.pop(name, None)
         try:
@@ -295,15 +359,29 @@ class Draft:
             self.message = message
         self._context.ensure()
         self._staging.close_tables()
+        if self._named is not None:
+            self._named.check_opened()
         self._state = "failed"  # until the end is reached: a draft fails once and stays failed
+        try:
+            return self._publish()
+        except BaseException:
+            if self._named is not None:
+                self._named.release()
+            raise
+
+    def _publish(self) -> Artifact:
         self._staging.settle()
         for source in self._staging.inputs():
             self._record(source)
         self.report = Report(**self._staging.counts(), rejected=self._staging.rejected())
         manifest = self._manifest(self._type, self._metadata, self._items)
-        self._staging.session.check_deadline()
-        outcome = self._context.versions(self._name).commit(self._body(manifest), self._rebase)
+        versions = self._context.versions(self._name)
+        if self._named is not None:
+            self._named.committing()
+        outcome = self._staging.session.publish(versions, self._body(manifest), self._rebase)
         self._state, self.created = "committed", outcome.created
+        if self._named is not None:
+            self._named.finish(outcome.version)
         self._staging.published(outcome.created)
         self.committed = Artifact(self._context, self._name, outcome.version)
         if not outcome.created:
@@ -317,19 +395,27 @@ class Draft:
         return self.committed
 
     def discard(self) -> None:
-        """Drop the draft. What was stored stays as garbage for a collection. May be called twice."""
+        """Drop the draft, and its session. What was stored stays as garbage for a collection. May be called twice."""
         if self._state in ("open", "failed"):
             self._state = "discarded"
             self._staging.abort()
+
+    def _give_up(self) -> None:
+        """After an exception: a session that has a name is left as it is, anything else is discarded."""
+        if self._named is None:
+            self.discard()
+        elif self._state in ("open", "failed"):
+            self._state = "suspended"
+            self._staging.abort(suspend=True)
 
     def _manifest(self, type_: str, metadata: str, items: Mapping[str, JsonObject]) -> Manifest:
         check_joins(items, f"committing the draft of {self._name!r}")
         named = [items[name] for name in sorted(items)]
         content = content_of(type_, metadata, [(item["name"], item["kind"], content_of_item(item)) for item in named])
-        return Manifest(type_, metadata, content, write_items(self._context.backend, named))
+        return Manifest(type_, metadata, content, write_items(self._staging.backend, named))
 
     def _body(self, manifest: Manifest) -> VersionFile:
-        digest, data = write_root(self._context.backend, manifest)
+        digest, data = write_root(self._staging.backend, manifest)
         return VersionFile(
             root=digest,
             root_size=len(data),
@@ -340,25 +426,28 @@ class Draft:
             inputs=tuple(self._inputs.values()),
             inline=decode_document(data, "manifest") if len(data) <= MAX_INLINE_BYTES else None,
             report=self.report.to_json(),
+            session=None if self._named is None else self._named.id,
         )
 
     def _rebase(self, body: VersionFile, head: Slot | None) -> VersionFile | None:
         """What to commit after `head`: the body as it is, merged, or nothing where it would be the same again."""
-        if head is None or isinstance(head, Tombstone):
+        if isinstance(head, Tombstone):  # what was committed before it still counts
+            head = self._context.versions(self._name).newest()
+        if head is None:
             return body
         ours = manifest_of(self._context, body)
         theirs = manifest_of(self._context, head)
         if not self._inherits or (self._base is not None and head.root == self._base.root):
-            return None if ours.content == theirs.content else body
+            return None if ours.content == theirs.content and not self._stored_again else body
         base = self._base_manifest
         doing = f"committing the draft of {self._name!r} after v{head.slot}"
         their_items = {item["name"]: item for item in iter_items(self._context.backend, theirs.entries)}
         merged = self._manifest(
             merge_value(base.type if base else _TYPE, self._type, theirs.type, "the type", doing),
             merge_value(base.metadata if base else _METADATA, self._metadata, theirs.metadata, "metadata", doing),
-            merge_entries(self._base_items, self._items, their_items, doing),
+            merge_entries(self._base_items, self._items, their_items, doing, self._staging.backend),
         )
-        return None if merged.content == theirs.content else self._body(merged)
+        return None if merged.content == theirs.content and not self._stored_again else self._body(merged)
 
     def _check(self) -> None:
         if os.getpid() != self._pid:
@@ -376,12 +465,15 @@ class Draft:
                     f"using the draft of {self._name!r}",
                     expected="an open draft",
                     got=f"one that is {self._state}",
-                    todo="make a new one with store.draft()",
+                    todo="make a new one with store.draft()"
+                    if self._named is None
+                    else "open its session again with store.draft()",
                 )
             )
 
     def __enter__(self) -> Self:
-        self._check()
+        if not self._is_answered:
+            self._check()
         return self
 
     def __exit__(
@@ -393,10 +485,10 @@ class Draft:
             except CommitStateUnknownError:
                 raise  # its session protects what may be published
             except BaseException:
-                self.discard()
+                self._give_up()
                 raise
         elif kind is not None:
-            self.discard()
+            self._give_up()
 
     def __reduce__(self) -> Any:
         raise UsageError(
@@ -414,7 +506,7 @@ class Draft:
                 ResourceWarning,
                 stacklevel=1,
             )
-            self._staging.abort()
+            self._staging.abort(suspend=True)
 
     def __repr__(self) -> str:
         return f"<Draft of {self._name!r}, {self._state}: {len(list(self))} entries>"

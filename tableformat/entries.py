@@ -19,9 +19,11 @@ from tableformat.format.media.classes import Classes
 from tableformat.format.schema import Schema
 from tableformat.format.storage_json import from_storage_json, to_storage_json
 from tableformat.format.value_digest import value_digest
+from tableformat.storage.names import check_entry_name
 
 __all__ = [
     "INLINE_DOCUMENT_BYTES",
+    "checked_item",
     "classes_fields",
     "content_of_item",
     "file_fields",
@@ -42,6 +44,18 @@ ReadPlace = Callable[[Mapping[str, Any]], bytes]
 def item_of(name: str, kind: str, content: str, fields: JsonObject) -> JsonObject:
     """An item of the series of entries."""
     return {**fields, "content": content, "key": name, "kind": kind, "name": name}
+
+
+def checked_item(item: JsonObject, path: str) -> JsonObject:
+    """`item` itself, where it has a name that entries may have, the same key, and a kind; raises `FormatError` or `IllegalNameError`
+    naming `path`. What else it says is for whoever opens it."""
+    name, kind = item.get("name"), item.get("kind")
+    if not isinstance(name, str) or item.get("key") != name or not isinstance(kind, str):
+        raise FormatError(
+            message("reading an entry", path=path, expected="a name, a key that equals it, and a kind", got=ascii(item)[:200])
+        )
+    check_entry_name(name)
+    return item
 
 
 def content_of_item(item: JsonObject) -> str:

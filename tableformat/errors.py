@@ -3,9 +3,11 @@
     TableformatError                      catch this for everything below
     ├── FormatError (ValueError)          bytes in the store are not what the spec says: do not trust them
     │   ├── CorruptError                  bytes differ from their digest, checksum or recorded length: repair or restore
+    │   │   └── ReferenceChangedError     what a reference points at is another object by now: refer again, or restore it
     │   ├── NotAStoreError                there is no store here, or something else: check the URL
     │   └── UnsupportedError              a newer format or an unknown feature: upgrade the library
     ├── NotFoundError (KeyError)          no such store, artifact, version, alias, entry, column or blob: fix the name
+    │   └── ErasedError                   it was erased from the store for good: nothing can be done, and nothing is damaged
     ├── ExistsError (FileExistsError)     the name is taken: choose another, or say replace
     ├── InvalidInputError (ValueError)    what the caller gave cannot be stored: fix the data; `problems` lists all
     │   ├── SchemaError (TypeError)       a value or column does not fit the schema
@@ -41,6 +43,7 @@ __all__ = [
     "CommitStateUnknownError",
     "ConflictError",
     "CorruptError",
+    "ErasedError",
     "ExistsError",
     "FormatError",
     "IllegalNameError",
@@ -52,6 +55,7 @@ __all__ = [
     "NotAStoreError",
     "NotFoundError",
     "Problem",
+    "ReferenceChangedError",
     "SchemaError",
     "StoreFullError",
     "StorePermissionError",
@@ -122,6 +126,12 @@ class CorruptError(FormatError):
     kind = "corrupt"
 
 
+class ReferenceChangedError(CorruptError):
+    """What a reference points at is not what it was when it was referred to."""
+
+    kind = "reference-changed"
+
+
 class NotAStoreError(FormatError):
     """The place holds no store, or something that is not one."""
 
@@ -138,6 +148,12 @@ class NotFoundError(TableformatError, KeyError):
     """A store, artifact, version, alias, entry, column or blob that does not exist."""
 
     kind = "not-found"
+
+
+class ErasedError(NotFoundError):
+    """Bytes that were erased from the store on purpose, such as personal data."""
+
+    kind = "erased"
 
 
 class ExistsError(TableformatError, FileExistsError):

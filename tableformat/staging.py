@@ -19,19 +19,24 @@ from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
 from tableformat.entries import INLINE_DOCUMENT_BYTES, classes_fields, file_fields, media_fields
 from tableformat.errors import InvalidInputError, UsageError, message
-from tableformat.format.manifest import TableEntry
+from tableformat.format.manifest import Manifest, TableEntry, needs_of
 from tableformat.format.media import Classes, File, Media
 from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, MediaType, walk
+from tableformat.resumable import NamedSession, shape_of
 from tableformat.storage.blobs import BlobReport, BlobWriter, Placed
+from tableformat.storage.interface import Backend
 from tableformat.storage.manifests import find_item, iter_items, write_items
 from tableformat.storage.sessions import WriterSession
 from tableformat.storage.versions import Input
 from tableformat.table.build import build_columns
+from tableformat.table.edit.append import Following, append_options, appended, class_digests
 from tableformat.table.inference import TableInference
 from tableformat.table.joined import JoinedTable
 from tableformat.table.joined_entry import document_of
 from tableformat.table.media_placer import MediaPlacer
+from tableformat.table.reuse import kept_objects, stored_files, total_reused
+from tableformat.table.sealing import Sealer
 from tableformat.table.sources import is_rows
 from tableformat.table.table import Table
 from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
@@ -65,12 +70,16 @@ class Staging:
     """The writing side of one draft. `settle` is called once; `abort` any number of times."""
 
     def __init__(
-        self, context: StoreContext, artifact: str, dedup: Dedup, settle: Settle, base_items: Mapping[str, JsonObject]
-    ) -> None:
-        self._context, self._artifact, self._dedup, self._settle_entry = context, artifact, dedup, settle
+        self, context: StoreContext, artifact: str, dedup: Dedup, settle: Settle, base_items: Mapping[str, JsonObject],
+        named: NamedSession | None = None,
+    ) -> None:  # fmt: skip
+        self.session: WriterSession = named or WriterSession(context.backend, artifact, context.ensure)
+        self._named = named
+        # As the session sees the store: without what a collection condemns.
+        self._context = context.with_backend(self.session.backend)
+        self._artifact, self._dedup, self._settle_entry = artifact, dedup, settle
         self._base_items = base_items
         self._newest_items: Callable[[str], JsonObject | None] | None = None
-        self.session = WriterSession(context.backend, artifact, context.ensure)
         self._blobs: BlobWriter | None = None
         self._blob_report = BlobReport()
         self._writers: dict[str, TableWriter] = {}
@@ -80,13 +89,59 @@ class Staging:
         self._tables: dict[str, JsonObject] = {}
         self._written: dict[str, WrittenTable] = {}
         self._part_bytes: dict[str, int] = {}
+        self._edited_rows: dict[str, int] = {}
+        self._appending: dict[str, TableEntry] = {}  # what writers append to
+        self._append_rejects: dict[str, tuple[tuple[int, str, str], ...]] = {}
         self._classes: dict[str, Classes] = {}
         self._named_classes: dict[str, str] = {}  # digest by name of entry
         self._sources: dict[tuple[str, str], Input] = {}
         self.open_name: Callable[[str], Any] = self._given.__getitem__
         """Opens an entry of the draft, the ones that it inherited included; set by the draft."""
+        self.inherited: Callable[[str], JsonObject | None] = lambda _: None
+        """The entry of the base that still stands in the draft under a name, or None; set by the draft."""
         self.find_name: Callable[[str], str | None] = lambda _: None
         """The entry of the draft that a text names, or None; set by the draft."""
+        if named is not None:
+            self._take_up(named)
+
+    def _take_up(self, named: NamedSession) -> None:
+        """Go on with what a session holds: its closed tables stand in the draft, and what its rows brought is known."""
+        named.blobs, named.classes = (lambda: self._blobs), self._classes
+        self._classes.update(
+            {digest: classes for digest in named.state.classes if (classes := named.state.class_set(digest))}
+        )
+        self._sources.update(named.state.inputs)
+        for name, sealed in named.stored():
+            entry = TableEntry.from_json(sealed.entry or {}, name)
+            self.put_entry(name, entry, sealed.entry_bytes, rows=sealed.entry_rows)
+            if sealed.rejected:
+                self._append_rejects[name] = sealed.rejected
+
+    def reopen(self, name: str) -> None:
+        """A table that stands in the draft because the session has closed it is opened again: what stood before it stands there now."""
+        if self._named is not None and self._named.is_stored(name):
+            self.drop(name)
+
+    def has_sealed(self, name: str) -> bool:
+        """Whether the session has rows of the table `name`, which need not stand in the draft."""
+        return self._named is not None and name in self._named.state.names
+
+    def forget(self, name: str) -> None:
+        """`drop`, and let the session forget it, too."""
+        self.drop(name)
+        if self._named is not None:
+            self._named.drop(name)
+
+    def _sealer(
+        self, name: str, given: Schema | None, key: Any, options: Any, after: TableEntry | None
+    ) -> Sealer | None:
+        """For a writer of the table `name`, which is opened so: None without a session that has a name."""
+        return None if self._named is None else self._named.sealer(name, shape_of(given, key, options, after))
+
+    def _seal_closed(self, name: str) -> None:
+        if self._named is not None:
+            self._writers[name].seal_entry(self._tables[name], self._part_bytes.get(name, 0))
+            self._named.closed(name)
 
     # What it holds
 
@@ -102,7 +157,7 @@ class Staging:
         """The object given under `name`, or the table that was closed; `UsageError` for one that is open."""
         if name in self._given:
             return self._given[name]
-        if name in self._tables:
+        if name in self._tables and name not in self._writers:
             return self.open_item({**self._tables[name], "kind": "table", "name": name})
         if name in self._writers:
             raise UsageError(
@@ -119,6 +174,57 @@ class Staging:
         """The object behind an entry."""
         address = f"{self._context.root}#{self._artifact} (draft)/{item['name']}"
         return open_item(self._context, item, address, self._classes.get, open_name=self.open_name)
+
+    def entry_of(self, name: str) -> TableEntry | None:
+        """The table that stands under `name` in the draft: staged and closed, or inherited from the base; None where there
+        is none or it is no table. Raises `UsageError` for one that is being written."""
+        if name in self._writers and not (name in self._appending and self.has_failed(name)):
+            self.get(name, None)
+        item = self._tables.get(name) or self.inherited(name)
+        if item is None or item.get("kind", "table") != "table":
+            return None
+        return TableEntry.from_json(item, name)
+
+    def put_entry(
+        self, name: str, entry: TableEntry, new_bytes: int, inputs: Iterable[Input] = (), *, rows: int = 0
+    ) -> None:
+        """Stage `entry` under `name` in place of what stands there. Its files are durable; `new_bytes` of them and `rows`
+        were written for it, and count in the report beside what was counted for the name before."""
+        self._tables[name] = {**entry.to_json(), "content": entry.content}
+        self._part_bytes[name] = self._part_bytes.get(name, 0) + new_bytes
+        self._edited_rows[name] = self._edited_rows.get(name, 0) + rows
+        self._tables_given.pop(name, None)
+        self._given.pop(name, None)
+        for source in inputs:
+            self._sources.setdefault((source.artifact, source.digest), source)
+
+    # What edits of tables ask for
+
+    @property
+    def backend(self) -> Backend:
+        """Where the bytes of the store lie."""
+        return self._context.backend
+
+    def placer(self, check: Any = "header") -> MediaPlacer:
+        """Where media given to an edit go."""
+        return self._placer(check)
+
+    def open_entry(self, name: str, entry: TableEntry) -> Table:
+        """The table of an entry, whose class sets writers then know."""
+        for digest in class_digests(entry.schema):
+            self._know_classes(digest)
+        table: Table = self.open_item({**entry.to_json(), "kind": "table", "name": name})
+        return table
+
+    def note_classes(self, schema: Schema) -> None:
+        """Remember the class sets that a declared schema brings: they are stored with the draft."""
+        self._note_classes(schema)
+
+    def note_edit(self, name: str, inputs: Iterable[Input], *, rows: int) -> None:
+        """Remember what rows of an edit of the table `name` were made from, and how many were written."""
+        self._edited_rows[name] = self._edited_rows.get(name, 0) + rows
+        for source in inputs:
+            self._sources.setdefault((source.artifact, source.digest), source)
 
     def has_failed(self, name: str) -> bool:
         """Whether what is staged under `name` is a table whose writer failed: it can only be dropped."""
@@ -141,8 +247,9 @@ class Staging:
                 staged[name] = value
 
     def _by_name(self) -> tuple[dict[str, Any], ...]:
-        tables = (self._tables, self._written, self._part_bytes)
-        return (self._writers, self._waiting, self._given, *tables, self._named_classes, self._tables_given)
+        tables = (self._tables, self._written, self._part_bytes, self._edited_rows)
+        appends = (self._appending, self._append_rejects)
+        return (self._writers, self._waiting, self._given, *tables, self._named_classes, self._tables_given, *appends)
 
     def inputs(self) -> Iterable[Input]:
         """The versions that entries were copied from, or whose media were."""
@@ -155,6 +262,8 @@ class Staging:
         if self._blobs is None:
             self.session.begin()
             self._blobs = BlobWriter(self._context.backend, dedup=self._dedup, within=self._files_of_base())
+            if self._named is not None:
+                self._named.give_blobs(self._blobs)
         return self._blobs
 
     def _files_of_base(self) -> list[str]:
@@ -172,7 +281,12 @@ class Staging:
 
     def _placer(self, check: Any = "header") -> MediaPlacer:
         return MediaPlacer(
-            self.blobs, self._context.root, classes=self._classes, open_url=self._context.open_url, check=check
+            self.blobs,
+            self._context.root,
+            classes=self._classes,
+            open_url=self._context.open_url,
+            check=check,
+            grant=self._context.outside.grant,
         )
 
     # Tables
@@ -196,6 +310,7 @@ class Staging:
         declared = None if schema is None else Schema.from_user(schema)
         if declared is not None:
             self._note_classes(declared)
+        sealer = self._sealer(name, declared, key, (check, settings), None)
         inherits = before is not None and settings.part_rows is None and (before.layout.cut == "key") == bool(key)
         writer = TableWriter(
             self._context.backend,
@@ -203,31 +318,95 @@ class Staging:
             self._placer(check),
             schema=declared,
             previous=None if before is None else before.schema,
+            before=before,
             key=key,
             layout=before.layout if before is not None and inherits else None,
             options=settings,
             begin=self.session.begin,
             done=lambda written: self._take_table(name, written, before),
+            sealer=sealer,
         )
         self._writers[name] = writer
         return writer
+
+    def append(
+        self, name: str, before: TableEntry, schema: Any, key: list[str] | None, options: dict[str, Any]
+    ) -> TableWriter:
+        """A writer of rows that follow those of `before`, the table that stands under `name`: its schema, key and layout."""
+        check = options.pop("check", "header")
+        settings = append_options(before, schema, key, options, name)
+        for digest in class_digests(before.schema):
+            self._know_classes(digest)
+        given = None if schema is None else Schema.from_user(schema)
+        sealer = self._sealer(name, given, before.table_key, (check, settings), before)
+        following = Following(self._context.backend, before)
+        writer = TableWriter(
+            self._context.backend,
+            name,
+            self._placer(check),
+            schema=before.schema,
+            previous=before.schema,
+            key=before.table_key,
+            layout=before.layout,
+            options=settings,
+            after=following.continuation,
+            begin=self.session.begin,
+            done=lambda written: self._take_append(name, written, before, following),
+            sealer=sealer,
+        )
+        self._writers[name], self._appending[name] = writer, before
+        return writer
+
+    def _take_append(self, name: str, written: WrittenTable, before: TableEntry, following: Following) -> None:
+        """A writer of rows that follow has closed."""
+        stream = written.stream
+        entry = appended(
+            self._context.backend, before, written.schema, stream.parts, ascending=stream.ascending,
+            objects=written.objects, columns=stream.columns, name=name,
+        )  # fmt: skip
+        following.remember(entry)
+        self.put_entry(name, entry, sum(part.stored_bytes for part in stream.parts), rows=stream.rows)
+        self._given.pop(name, None)
+        if written.rejected:
+            self._append_rejects[name] = (*self._append_rejects.get(name, ()), *written.rejected)
+        self._seal_closed(name)
+        self._writers.pop(name, None)
+        self._appending.pop(name, None)
+        for source in written.sources:
+            self._note_source(source)
+
+    def _know_classes(self, digest: str) -> None:
+        """Let writers know a class set that an entry of the draft's base holds; it is not stored again."""
+        if digest not in self._classes:
+            for name, item in self._base_items.items():
+                if item.get("kind") == "classes" and item.get("digest") == digest:
+                    self._classes[digest] = self.open_item(item)
+                    self._named_classes.setdefault(name, digest)
 
     def _previous(self, name: str) -> TableEntry | None:
         """The table of that name in the draft's base, or in the newest version: its ids live on."""
         item = self._base_items.get(name)
         if item is None:
             if self._newest_items is None:
-                newest = self._context.versions(self._artifact).newest()
-                entries = None if newest is None else manifest_of(self._context, newest).entries
+                manifest = self._newest_manifest()
+                entries = None if manifest is None else manifest.entries
                 self._newest_items = lambda wanted: (
                     None if entries is None else find_item(self._context.backend, entries, wanted)
                 )
             item = self._newest_items(name)
         return TableEntry.from_json(item, name) if item is not None and item.get("kind") == "table" else None
 
+    def _newest_manifest(self) -> Manifest | None:
+        """That of the newest version, or, in a session that has a name, of the one that was the newest when it began."""
+        if self._named is not None:
+            return self._named.newest()
+        newest = self._context.versions(self._artifact).newest()
+        return None if newest is None else manifest_of(self._context, newest)
+
     def _take_table(self, name: str, written: WrittenTable, before: TableEntry | None) -> None:
         """A writer has closed: its table can be read, and becomes an entry."""
         backend, stream = self._context.backend, written.stream
+        plain, requires = needs_of(written.schema, stream.parts)
         entry = TableEntry(
             rows=stream.rows,
             schema=written.schema,
@@ -237,13 +416,17 @@ class Staging:
             unique=written.unique,
             columns=stream.columns,
             parts=write_items(backend, (part.to_json() for part in stream.parts)),
-            objects=write_items(backend, ({"key": uri} for uri in written.objects)),
+            objects=kept_objects(backend, before, stream.reused, len(stream.parts), written.objects),
+            plain=plain,
+            requires=requires,
         )
-        known = set() if before is None else {part["key"] for part in iter_items(backend, before.parts)}
-        self._part_bytes[name] = sum(part.files[0].size for part in stream.parts if part.key not in known)
+        known = set() if before is None else stored_files(backend, before)
+        files = {file.digest: file.size for part in stream.parts for file in part.files}
+        self._part_bytes[name] = sum(size for digest, size in files.items() if digest not in known)
         self._written[name] = written
-        self._writers.pop(name, None)
         self._tables[name] = {**entry.to_json(), "content": entry.content}
+        self._seal_closed(name)
+        self._writers.pop(name, None)
         for source in written.sources:
             self._note_source(source)
 
@@ -314,6 +497,7 @@ class Staging:
     def _add_table(self, table: Table, name: str) -> None:
         entry = table.whole_entry(self._context.root)
         if entry is not None:  # all of a table of this store: nothing moves
+            self.session.take_over(self._context.versions, table.source)
             self._tables[name] = {**entry.to_json(), "content": entry.content}
             self._part_bytes[name] = 0
         else:
@@ -386,6 +570,18 @@ class Staging:
             lambda place: ("file", digest, file_fields(digest, int(placed.size[0]), content_type, file.name, place)),
         )
 
+    def put_file(self, name: str, placed: Placed, content_type: str, file_name: str | None) -> None:
+        """Stage one blob as a file entry."""
+        digest = PREFIX + placed.digests[0].hex()
+        self._waiting[name] = _WaitingBlob(
+            placed,
+            lambda place: ("file", digest, file_fields(digest, int(placed.size[0]), content_type, file_name, place)),
+        )
+
+    def put_item(self, name: str, kind: str, content: str, fields: JsonObject) -> None:
+        """Stage an entry that is complete; all that it names is durable."""
+        self._settle_entry(name, kind, content, fields)
+
     def _add_media(self, media: Media, name: str) -> None:
         placer = self._placer()
         inference = TableInference()
@@ -444,17 +640,22 @@ class Staging:
     def counts(self) -> dict[str, int]:
         """What was stored, in the words of a version file's report."""
         blobs = self._blob_report
+        counts = [blobs.blobs_new, blobs.blobs_shared, blobs.bytes_new, blobs.bytes_shared]
+        if self._named is not None:
+            counts = self._named.counts()
         return {
-            "blobs_new": blobs.blobs_new,
-            "blobs_shared": blobs.blobs_shared,
-            "bytes_new": blobs.bytes_new + sum(self._part_bytes.values()),
-            "bytes_shared": blobs.bytes_shared,
-            "rows": sum(written.stream.rows for written in self._written.values()),
+            "blobs_new": counts[0],
+            "blobs_shared": counts[1],
+            "bytes_new": counts[2] + sum(self._part_bytes.values()),
+            "bytes_shared": counts[3],
+            "rows": sum(written.stream.rows for written in self._written.values()) + sum(self._edited_rows.values()),
+            **total_reused(written.stream.reused for written in self._written.values()),
         }
 
     def rejected(self) -> dict[str, tuple[tuple[int, str, str], ...]]:
         """By table, the rows that were not stored as given."""
-        return {name: written.rejected for name, written in self._written.items() if written.rejected}
+        whole = {name: written.rejected for name, written in self._written.items() if written.rejected}
+        return {**whole, **self._append_rejects}
 
     def published(self, created: bool) -> None:
         """The commit is over: tell later writers of the blobs, and end the session."""
@@ -462,10 +663,13 @@ class Staging:
             self._blobs.publish_index()
         self.session.end()
 
-    def abort(self) -> None:
-        """Stop writing. May be called twice."""
+    def abort(self, *, suspend: bool = False) -> None:
+        """Stop writing; with `suspend`, leave a session that has a name to whoever opens it next. May be called twice."""
         for writer in self._writers.values():
             writer.abort()
         if self._blobs is not None:
             self._blobs.abort()
-        self.session.end()
+        if suspend and self._named is not None:
+            self._named.release()
+        else:
+            self.session.end()

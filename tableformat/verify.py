@@ -7,7 +7,7 @@ again, column by column, and every cell's range is looked up in its pack. All pr
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Final
@@ -26,15 +26,17 @@ from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.interface import Backend
 from tableformat.storage.manifests import leaf_path, root_path
 from tableformat.storage.names import check_entry_name, folded
+from tableformat.storage.reference_lists import ReferenceList
 from tableformat.storage.verify_blobs import BlobVerifier
 from tableformat.storage.verify_cells import CellVerifier
 from tableformat.storage.verify_documents import DocumentVerifier
 from tableformat.storage.verify_parts import PartVerifier
+from tableformat.storage.verify_references import check_references
 from tableformat.storage.verify_report import Findings, Progress, VerifyReport
 from tableformat.storage.versions import VersionFile
 from tableformat.table.join.stored import JoinDocument, targets_of
 
-__all__ = ["Progress", "VerifyReport", "verify_version"]
+__all__ = ["Progress", "VerifyReport", "verify_version", "verify_versions"]
 
 _MAX_ROOT_BYTES: Final = 64 << 20
 _MAX_LEAF_BYTES: Final = 64 << 20
@@ -59,30 +61,49 @@ def verify_version(
 
     Never raises for damage; raises `BackendError` where the place of the bytes fails, and what `progress` raises.
     """
+    return verify_versions(backend, [(name, slot, digest)], progress=progress, workers=workers)
+
+
+def verify_versions(
+    backend: Backend,
+    wanted: Iterable[tuple[str, int | None, str | None]],
+    *,
+    progress: Progress | None = None,
+    workers: int | None = None,
+) -> VerifyReport:
+    """`verify_version` of several: artifacts with slots, or digests. A pack that several of them use is read once, and a root once."""
     findings = Findings(progress)
+    roots: set[str] = set()
     with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8), "verify") as helpers:
-        documents = DocumentVerifier(backend, findings, name)
-        documents.check_marker()
-        version: VersionFile | str | None = digest
-        if slot is not None:
-            version = documents.check_version(slot)
-            documents.check_aliases()
-            documents.check_hint()
-        root = version.root if isinstance(version, VersionFile) else version
-        if root is not None:
-            inline = version if isinstance(version, VersionFile) else None
-            _Verification(backend, findings, helpers).check_root(root, inline)
+        blobs = BlobVerifier(backend, findings)
+        name_before: str | None = None
+        for name, slot, digest in wanted:
+            documents = DocumentVerifier(backend, findings, name)
+            if name_before is None:
+                documents.check_marker()
+            version: VersionFile | str | None = digest
+            if slot is not None:
+                version = documents.check_version(slot)
+                if name != name_before:
+                    documents.check_aliases()
+                    documents.check_hint()
+            name_before = name
+            root = version.root if isinstance(version, VersionFile) else version
+            if root is not None and root not in roots:
+                roots.add(root)
+                inline = version if isinstance(version, VersionFile) else None
+                _Verification(backend, findings, helpers, blobs).check_root(root, inline)
     return findings.report()
 
 
 class _Verification:
     """One run over one root. Belongs to one thread, which the helpers help."""
 
-    def __init__(self, backend: Backend, findings: Findings, helpers: Executor) -> None:
+    def __init__(self, backend: Backend, findings: Findings, helpers: Executor, blobs: BlobVerifier) -> None:
         self._backend = backend
         self._findings = findings
         self._helpers = helpers
-        self._blobs = BlobVerifier(backend, findings)
+        self._blobs = blobs
         self._class_sets: set[str] = set()
         self._wanted_sets: dict[str, str] = {}
         self._wanted_tables: list[tuple[str, str]] = []
@@ -170,10 +191,24 @@ class _Verification:
             self._check_media(item, place)
         elif kind == "joined_table":
             self._check_joined(item, place)
+        elif kind == "reference":
+            self._check_references(item, place)
 
     def _compare_content(self, item: JsonObject, found: str | None, place: str) -> None:
         if item.get("content") != found:
             self._findings.add(place, f"its content digest is {item.get('content')}, that of what it holds {found}")
+
+    def _check_references(self, item: JsonObject, place: str) -> None:
+        """The list itself, and nothing that it points at."""
+        listed = ReferenceList.from_json(item, place)
+        whole, self._whole = self._whole, True
+        files = self._items(listed.leaves, f"{place} leaves") if listed.leaves is not None else iter(())
+        found = check_references(self._backend, self._findings, listed, files, place)
+        if found is not None and self._whole:
+            if found != listed.digest:
+                self._findings.add(place, f"its digest is {listed.digest}, that of its lines {found}")
+            self._compare_content(item, found, place)
+        self._whole = whole
 
     def _check_joined(self, item: JsonObject, place: str) -> None:
         """The sides are there; what is wrong inside another version is told when that one is verified."""

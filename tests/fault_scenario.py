@@ -21,6 +21,7 @@ from tableformat.testing import FaultBackend
 
 __all__ = [
     "FIRST",
+    "MORE",
     "NAME",
     "SCHEMA",
     "SECOND",
@@ -37,6 +38,7 @@ NAME = "runs"
 SCHEMA = {"id": pa.int64(), "image": tableformat.ImageType()}
 FIRST = range(6)
 SECOND = range(4, 12)
+MORE = range(20, 23)
 When = Literal["before", "after", "short"]
 
 
@@ -46,9 +48,9 @@ def open_with_faults(root: str | Path) -> tuple[Store, FaultBackend]:
     return Store(StoreContext(backend, None)), backend
 
 
-def add_rows(draft: Any, name: str, ids: range) -> None:
+def add_rows(draft: Any, name: str, ids: range, **options: Any) -> None:
     """A table with a picture of 3 KB for each id."""
-    with draft.table(name, SCHEMA, key="id") as table:
+    with draft.table(name, SCHEMA, key="id", **options) as table:
         for row in ids:
             table.append(id=row, image=np.random.default_rng(row).integers(0, 255, (32, 32, 3), np.uint8))
 
@@ -60,6 +62,7 @@ def run(store: Store) -> None:
     store.set_alias(NAME, "best", "v0")
     with store.draft(NAME, base="latest", message="second") as draft:
         add_rows(draft, "second", SECOND)
+        add_rows(draft, "first", MORE, mode="append")
     read_rows(store, "latest", "first")
     read_rows(store, "best", "first")
     read_rows(store, "v1", "second")

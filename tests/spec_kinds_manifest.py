@@ -13,6 +13,8 @@ from tableformat.errors import FormatError
 from tableformat.format.item_list import ItemList
 from tableformat.format.keys import key_hashes
 from tableformat.format.manifest import Manifest, Part
+from tableformat.format.physical import schema_digest
+from tableformat.format.schema import Schema
 from tableformat.format.types import type_from_json
 from tableformat.format.value_digest import ColumnChain, value_digest
 from tests.spec_runner import CaseKind
@@ -80,10 +82,20 @@ def decode_part(data: bytes) -> object:
     return Part.from_json(decode_document(data, "case"), "case").to_json()
 
 
+def decode_file_schema(data: bytes) -> object:
+    """A schema, and the digest of the columns of a file that was written by it."""
+    document = decode_document(data, "case")
+    found = schema_digest(Schema.from_json(document["schema"]).arrow_schema())
+    if found != document["file"]:
+        raise FormatError(f"the document says {document['file']}, the library {found}")
+    return None
+
+
 CASE_KINDS: dict[str, CaseKind | Callable[[bytes], object]] = {
     "value-digest": decode_value_digest,
     "key-hash": decode_key_hash,
     "part": CaseKind(decode_part, encode_document),
+    "file-schema": decode_file_schema,
     "item-list": CaseKind(decode_item_list, encode_document),
     "document": CaseKind(lambda data: decode_document(data, "case"), encode_document),
     "manifest": CaseKind(lambda data: Manifest.decode(data, "case"), lambda manifest: manifest.encode()),

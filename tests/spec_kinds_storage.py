@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tableformat.storage.aliases import AliasMove
+from tableformat.storage.collect.documents import Plan
 from tableformat.storage.interface import check_path
 from tableformat.storage.marker import Marker
 from tableformat.storage.names import check_entry_name, decode_name, encode_name, parse_address
@@ -21,6 +22,7 @@ def _name(text: bytes) -> str:
 CASE_KINDS: dict[str, Callable[[bytes], object]] = {
     "marker": Marker.from_bytes,
     "version": lambda data: decode_slot(data, "case"),
+    "plan": lambda data: Plan.decode(data, "case"),
     "alias": lambda data: AliasMove.from_bytes(data, "case"),
     "name": _name,
     "folder": lambda text: decode_name(text.decode().removesuffix("\n")),

@@ -44,3 +44,17 @@ def test_predictions_twice(tmp_path: Path) -> None:
     first = run_example("digits/predict.py", str(tmp_path))
     assert run_example("digits/predict.py", str(tmp_path)) == first
     assert [version.slot for version in tableformat.open_store(str(tmp_path)).versions("digits")] == [0]
+
+
+def test_nightly(tmp_path: Path) -> None:
+    """A job that is killed twice and started again scores every row once; started after its end it adds nothing."""
+    command = [sys.executable, str(ROOT / "examples/nightly/score.py"), str(tmp_path), "2026-11-22", "--die-after"]
+    for batches in ("7", "13"):
+        died = subprocess.run([*command, batches], capture_output=True, check=False, env={"PYTHONPATH": str(ROOT)})
+        assert died.returncode == -9
+    assert run_example("nightly/score.py", str(tmp_path)).startswith(
+        "10 of 20 batches are there, 50000 rows\n<Artifact scores:v0"
+    )
+    assert run_example("nightly/score.py", str(tmp_path)).endswith(": was there already\n")
+    scores = tableformat.open_store(str(tmp_path))["scores"]["scores"]
+    assert scores.to_arrow()["id"].to_pylist() == list(range(100_000))

@@ -20,6 +20,7 @@ from tableformat.storage.backend import open_backend
 from tableformat.verify import verify_version
 from tests.fault_scenario import (
     FIRST,
+    MORE,
     NAME,
     SECOND,
     When,
@@ -44,6 +45,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {
         "calls": [operation for operation, _ in backend.calls],
         "first": read_rows(store, "v0", "first"),
+        "grown": read_rows(store, "v1", "first"),
         "second": read_rows(store, "v1", "second"),
     }
 
@@ -56,7 +58,7 @@ def check_store(root: Path, written: dict[str, Any], *, finished: bool) -> int:
     assert [version.message for version in versions] == ["first", "second"][: len(versions)]
     for version in versions:
         assert verify_version(open_backend(str(root)), NAME, version.slot, workers=1).problems == ()
-        assert read_rows(store, f"v{version.slot}", "first") == written["first"]
+        assert read_rows(store, f"v{version.slot}", "first") == written["grown" if version.slot else "first"]
     if len(versions) > 1:
         assert read_rows(store, "v1", "second") == written["second"]
     assert not finished or len(versions) == 2
@@ -196,5 +198,6 @@ def test_two_processes_that_commit_at_once_make_two_versions(tmp_path: Path, bas
 def test_scenario_is_what_it_says(written: dict[str, Any]) -> None:
     """The undisturbed run writes two versions of the ids that it names, sharing the pictures that both hold."""
     assert [row for row, _ in written["first"]] == list(FIRST)
+    assert [row for row, _ in written["grown"]] == [*FIRST, *MORE]
     assert [row for row, _ in written["second"]] == list(SECOND)
     assert written["first"][4:] == written["second"][:2]

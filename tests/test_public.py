@@ -20,7 +20,7 @@ PUBLIC = frozenset(
     {
         "__version__",
         # A store and what it holds
-        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "JoinedTable", "Row", "TableWriter", "col", "errors",
+        "open_store", "read_table", "Store", "Artifact", "Draft", "Table", "JoinedTable", "Row", "TableWriter", "Limits", "col", "cp", "diff", "Diff", "errors",
         # Media
         "Media", "Image", "Audio", "Video", "Html", "Object3D", "Molecule", "Plotly", "File", "Box", "Mask", "Classes",
         # Types of columns
@@ -30,7 +30,7 @@ PUBLIC = frozenset(
 )  # fmt: skip
 """Names are added here on purpose and never removed without a word in `spec/changes.md`."""
 
-COMMANDS = ("ls", "show", "head", "schema", "import", "export", "convert", "files", "alias", "verify")
+COMMANDS = ("ls", "log", "show", "head", "schema", "diff", "import", "export", "convert", "files", "alias", "rollback", "compact", "cp", "verify", "add-reference", "own", "download")
 
 
 def run_command(

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tableformat
 from tableformat.errors import ConflictError
 from tableformat.rebase import merge_entries, merge_value
 
@@ -59,3 +60,21 @@ def test_values_merge_as_entries_do(base, ours, theirs, merged):
             merge_value(base, ours, theirs, "metadata", "testing")
     else:
         assert merge_value(base, ours, theirs, "metadata", "testing") == merged
+
+
+def test_a_tombstone_hides_no_change(tmp_path):
+    """Where the newest slot holds a tombstone, a draft is merged with the newest version below it, and nothing that was committed
+    meanwhile is lost."""
+    store = tableformat.open_store(tmp_path / "store")
+
+    def add(draft, name):
+        draft.add(tableformat.Classes({0: name}), name)
+        return draft
+
+    add(store.draft("a"), "first").commit()
+    late = add(store.draft("a", base="latest"), "late")
+    for name in ("kept", "gone"):
+        add(store.draft("a", base="latest"), name).commit()
+    store.context.versions("a").expire(2)
+    late.commit()
+    assert sorted(store["a"]) == ["first", "kept", "late"]

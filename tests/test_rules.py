@@ -104,15 +104,15 @@ def test_nothing_is_committed_after_what_is_not_understood(store: tableformat.St
 
 def test_versions_that_need_an_unknown_feature_are_refused_by_name(store: tableformat.Store) -> None:
     """A feature that readers must know, in the version file or in the root, is named in the refusal. [FORMAT-1]"""
-    publish(store, "a", [], VersionRequires(("deletions",), ()))
-    with pytest.raises(UnsupportedError, match="deletions"):
+    publish(store, "a", [], VersionRequires(("time-travel",), ()))
+    with pytest.raises(UnsupportedError, match="time-travel"):
         store["a"]
     context = store.context
     digest, data = write_root(
-        context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", ItemList(0), Requires(("reference-leaves",)))
+        context.backend, Manifest("dataset", "{}", f"sha256:{'0' * 64}", ItemList(0), Requires(("spells",)))
     )
     context.versions("b").commit(VersionFile(digest, len(data), TIME))
-    with pytest.raises(UnsupportedError, match="reference-leaves"):
+    with pytest.raises(UnsupportedError, match="spells"):
         store["b"]
 
 

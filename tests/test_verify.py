@@ -344,7 +344,7 @@ def test_wrong_manifests_are_told(tmp_path: Path) -> None:
         "bytes where the manifest says": {"parts": {"count": 1, "items": [{**part, "files": [{**part["files"][0], "size": part["files"][0]["size"] + 1}]}]}},
         "columns": {"schema": {"columns": [{**column, "type": "float32"} if column["name"] == "x" else column for column in item["schema"]["columns"]]}},
         "field ids": {"schema": {"columns": [{**column, "id": 77} if column["name"] == "x" else column for column in item["schema"]["columns"]]}, "columns": {**item["columns"], "77": item["columns"][x]}},
-        "not what the format says": {"parts": {"count": 1, "items": [{**part, "stats": 7}]}},
+        "is not an object": {"parts": {"count": 1, "items": [{**part, "stats": 7}]}},
         "a name": {"key": "other"},
     }  # fmt: skip
     for slot, (text, wrong) in enumerate(wrongs.items(), start=1):

@@ -2,8 +2,8 @@
 
 parser.py    arguments and help          read.py     ls, show, head, schema, files
 exits.py     exit codes                  write.py    import, export, alias
-address.py   addresses                   check.py    verify
-output.py    what is printed
+address.py   addresses                   check.py    verify          copy.py  cp
+output.py    what is printed             diff.py     diff            upkeep.py  gc, expire, erase, repair
 """
 
 from __future__ import annotations

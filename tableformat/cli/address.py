@@ -10,7 +10,7 @@ from urllib.parse import unquote
 import tableformat
 from tableformat.errors import IllegalNameError, TableformatError, UsageError, message
 
-__all__ = ["Place", "open_artifact", "open_entry", "open_table", "split_address"]
+__all__ = ["Place", "open_artifact", "open_entry", "open_rows", "open_table", "split_address"]
 
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})|%2[fF](?=[^#]*$)")
 """A percent sign without two hex digits, or an escaped slash, which would not separate segments."""
@@ -106,6 +106,13 @@ def open_table(text: str) -> tableformat.Table:
             )
         )
     return found
+
+
+def open_rows(text: str) -> tableformat.Table | tableformat.JoinedTable:
+    """The table at an address as `open_table` opens it, or a joined table."""
+    if "#" in text and isinstance(found := open_entry(text), tableformat.JoinedTable):
+        return found
+    return open_table(text)
 
 
 def _open_bare(path: str) -> tableformat.Table:

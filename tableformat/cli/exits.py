@@ -22,6 +22,7 @@ class Exit:
     BACKEND: Final = 7
     REFUSED: Final = 8
     MISSING_EXTRA: Final = 9
+    PARTIAL: Final = 10
     INTERRUPTED: Final = 130
     BROKEN_PIPE: Final = 141
 
@@ -49,6 +50,7 @@ EXIT_CODES: Final[tuple[tuple[int, str, tuple[type[errors.TableformatError], ...
         (errors.AccessRefusedError, errors.LimitError),
     ),
     (Exit.MISSING_EXTRA, "an optional package is not installed", (errors.MissingExtraError,)),
+    (Exit.PARTIAL, "some of many could not be done, and were told; the others were", ()),
     (Exit.INTERRUPTED, "interrupted from the keyboard", ()),
     (Exit.BROKEN_PIPE, "the reader of the output went away", ()),
 )

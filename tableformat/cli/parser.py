@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from tableformat.cli import convert_command
+from tableformat.cli import convert_command, copy, outside
 from tableformat.cli.exits import exit_table
+from tableformat.cli.upkeep_arguments import add_upkeep
 
 __all__ = ["make_parser"]
 
@@ -24,8 +25,29 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="store_true", help="print the version of this program and end")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for add in (_ls, _show, _head, _schema, _import, _export, _convert, _files, _alias, _verify):
+    for add in (
+        _ls,
+        _log,
+        _show,
+        _head,
+        _schema,
+        _diff,
+        _import,
+        _export,
+        _convert,
+        _files,
+        _alias,
+        _rollback,
+        _compact,
+        _sessions,
+        _cp,
+        _verify,
+        _add_reference,
+        _own,
+        _download,
+    ):
         add(commands)
+    add_upkeep(commands, _command)
     return parser
 
 
@@ -78,6 +100,14 @@ def _count(text: str) -> int:
     return number
 
 
+def _share(text: str) -> float:
+    number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0 <= number <= 1:
+        raise ValueError(text)
+    return number
+
+
+_share.__name__ = "share"
 _count.__name__ = "number of rows"  # what argparse calls it in its message
 
 
@@ -99,16 +129,64 @@ def _ls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _show(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
-        commands, "show", "read:run_show", "tell what a version, or one entry of it, holds",
-        "tableformat show 'my-store#digits'", "tableformat show 'my-store#digits:v0/images'", "tableformat show 'my-store#digits:best' --json",
+        commands, "show", "read:run_show", "tell what a version, or one entry of it, holds, and what it changed",
+        "tableformat show 'my-store#digits'", "tableformat show 'my-store#digits:v5' --since v2", "tableformat show 'my-store#digits:v0/images'", "tableformat show 'my-store#digits:best' --json",
     )  # fmt: skip
     _address(command, "a version, or an entry")
+    command.add_argument(
+        "--since", metavar="VERSION", help="tell what changed since this version (default: since the one before)"
+    )
+    _json(command)
+
+
+def _log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "log", "history:run_log", "list the versions of an artifact, the newest first",
+        "tableformat log 'my-store#digits'", "tableformat log 'my-store#digits' -n 5 --json",
+    )  # fmt: skip
+    _address(command, "the artifact, as STORE#NAME")
+    command.add_argument("-n", "--number", metavar="N", type=_count, help="how many (default: all)")
+    _json(command)
+
+
+def _rollback(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "rollback", "history:run_rollback", "commit an old version again, as the newest",
+        "tableformat rollback 'my-store#digits:v0'", "tableformat rollback 'my-store#digits:best' --message 'labels of v2 were wrong'",
+        more="Nothing is stored anew and nothing is deleted: the versions in between stay.",
+    )  # fmt: skip
+    _address(command, "the old version")
+    command.add_argument("--message", metavar="TEXT", help="what to say about it (default: which version it is)")
+    _json(command)
+
+
+def _compact(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "compact", "compact:run_compact", "store the parts of tables again in fewer, full files",
+        "tableformat compact 'my-store#digits/images'", "tableformat compact 'my-store#digits/images' --plain",
+        more="Makes a new version with the same rows and the same content digest. Folds in deletions and added columns where that is worth it.",
+    )  # fmt: skip
+    _address(command, "the table, or the artifact for all of its tables")
+    command.add_argument(
+        "--plain", action="store_true", help="store again all that other engines could not read as it is"
+    )
+    _json(command)
+
+
+def _sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "sessions", "sessions:run_sessions", "list the work that was begun under a name and not committed yet",
+        "tableformat sessions my-store", "tableformat sessions my-store --json", "tableformat sessions my-store --discard nightly-2026-11-22",
+        more="A session is begun with store.draft(name, session=…), and opened again by that name after a crash.",
+    )  # fmt: skip
+    command.add_argument("store", metavar="STORE", help="a folder or URL")
+    command.add_argument("--discard", metavar="SESSION", help="drop this one, whoever holds it; what it stored is left to gc")
     _json(command)
 
 
 def _head(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
-        commands, "head", "read:run_head", "print the first rows of a table",
+        commands, "head", "read:run_head", "print the first rows of a table or joined table",
         "tableformat head 'my-store#digits/images'", "tableformat head 'my-store#digits/images' -n 3 --columns path,label", "tableformat head rows.parquet --json",
     )  # fmt: skip
     _address(command, "a table (its name may be left out where the version has one), or a Parquet file or folder")
@@ -119,7 +197,7 @@ def _head(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def _schema(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
-        commands, "schema", "read:run_schema", "print the columns of a table and their types", "tableformat schema 'my-store#digits/images'", "tableformat schema rows.parquet --json"
+        commands, "schema", "read:run_schema", "print the columns of a table or joined table and their types", "tableformat schema 'my-store#digits/images'", "tableformat schema rows.parquet --json"
     )  # fmt: skip
     _address(command, "a table, or a Parquet file or folder")
     _json(command)
@@ -215,13 +293,49 @@ def _convert(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     convert_command.add_arguments(command)
 
 
+def _cp(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "cp", "copy:run_cp", "copy an artifact, a version or rows into another store", *copy.EXAMPLES, more=copy.MORE
+    )  # fmt: skip
+    copy.add_arguments(command)
+    _columns(command)
+    outside.add_allow(command)
+    _quiet(command)
+    _json(command)
+
+
+def _diff(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "diff", "diff:run_diff", "tell what changed between two tables, row by row",
+        "tableformat diff 'my-store#digits:v0/images' 'my-store#digits:v1/images'", "tableformat diff 'my-store#digits:v0' 'my-store#digits' --on path --summary",
+        "tableformat diff before.parquet after.parquet --on id --json --limit 100",
+        more="""Rows meet by the key of both tables, or by the columns of --on; where there is no key they are counted. Lines begin with + for
+rows that were added, - removed, ~ changed, = the same (with --keep all). What digests show to be equal is not read. Ends
+with 0 whether or not there is a difference.""",
+    )  # fmt: skip
+    command.add_argument("before", metavar="BEFORE", help="a table: an ADDRESS, or a Parquet file or folder")
+    command.add_argument("after", metavar="AFTER", help="the table to compare it with")
+    command.add_argument("--on", metavar="NAME,NAME", type=_names, help="the columns whose values tell rows apart")
+    command.add_argument("--keep", choices=("changed", "all"), default="changed", help="all: the same rows, too")
+    command.add_argument("--limit", metavar="N", type=_count, default=20, help="rows to show at most (default: 20)")
+    command.add_argument("--summary", action="store_true", help="show the counts and no rows")
+    command.add_argument("--memory", metavar="SIZE", help="what to hold, such as '1 GB'; the rest goes to disk")
+    _json(command)
+
+
 def _files(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
         commands, "files", "read:run_files", "print where the Parquet files of a table lie, for other engines",
         "tableformat files 'my-store#digits/images'", "tableformat files 's3://bucket/datasets#digits:v0/images' --json",
-        more="Refused, with the reason, where the files as they are would not give the table's rows.",
+        more="Refused, with the reason, where the files as they are would not give the table's rows; then the view that does is printed.",
     )  # fmt: skip
     _address(command, "a table")
+    command.add_argument(
+        "--force", action="store_true", help="print them though they would not give the table's rows, or show deleted ones"
+    )
+    command.add_argument(
+        "--view", metavar="NAME", nargs="?", const="", help="print the SQL of a DuckDB view of the table instead"
+    )
     _json(command)
 
 
@@ -255,10 +369,51 @@ def _alias(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = _command(
-        commands, "verify", "check:run_verify", "check every byte of a version against every digest",
-        "tableformat verify 'my-store#digits'", "tableformat verify 'my-store#digits:v0' --json",
-        more="Reads the whole version. Ends with 0 where nothing is wrong, and with 5 where something is, each problem with its file.",
+        commands, "verify", "check:run_verify", "check every byte of a version, or of a store, against every digest",
+        "tableformat verify 'my-store#digits'", "tableformat verify 'my-store#digits:v0' --json", "tableformat verify my-store --sample 10%",
+        "tableformat verify 'my-store#digits' --references --allow s3://bucket/images/",
+        more="Reads the whole version. Ends with 0 where nothing is wrong, and with 5 where something is, each problem with its file.\n"
+        "With --references it looks instead whether what the version points at, outside of the store, is still what it was.",
     )  # fmt: skip
-    _address(command, "the version")
+    command.add_argument("--all", action="store_true", help="all versions of the artifact, not the newest alone")
+    command.add_argument(
+        "--sample", metavar="SHARE", type=_share, help="hash this share of the files, such as 10%%, and see that all are there"
+    )
+    command.add_argument(
+        "--references", action="store_true", help="look at what references point at: ok, changed, missing, unknown"
+    )
+    outside.add_allow(command)
+    _address(command, "a version, STORE#NAME, or STORE for all that it holds")
+    _quiet(command)
+    _json(command)
+
+
+def _add_reference(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "add-reference", "outside:run_add_reference", "point at objects that stay where they are", *outside.ADD_REFERENCE,
+        more="By listing alone. The new version holds what the newest holds, and the references.",
+    )  # fmt: skip
+    outside.arguments_of_add_reference(command)
+    _quiet(command)
+    _json(command)
+
+
+def _own(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "own", "outside:run_own", "store the bytes that a column of a table points at", *outside.OWN,
+        more="Where they came from stays in the column COLUMN_origin.",
+    )  # fmt: skip
+    outside.arguments_of_own(command)
+    _quiet(command)
+    _json(command)
+
+
+def _download(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = _command(
+        commands, "download", "outside:run_download", "write all that a version holds into a folder", *outside.DOWNLOAD,
+        more="Files and media get their names, tables become NAME.parquet with their media inside. What is there, and right, is\n"
+        "not written again. Nothing is written outside of FOLDER.",
+    )  # fmt: skip
+    outside.arguments_of_download(command)
     _quiet(command)
     _json(command)

@@ -7,9 +7,10 @@ from typing import Any
 
 import tableformat
 from tableformat import errors
-from tableformat.cli.address import open_artifact, open_entry, open_table, split_address
+from tableformat.cli.address import open_artifact, open_entry, open_rows, open_table, split_address
 from tableformat.cli.exits import exit_code_of
-from tableformat.cli.output import columns_text, emit, emit_json, note, plain_value, short_value, size_text
+from tableformat.cli.history import changes_json, changes_lines
+from tableformat.cli.output import columns_text, emit, emit_json, note, plain_value, short_value, size_text, stored_text
 
 __all__ = ["run_files", "run_head", "run_ls", "run_schema", "run_show"]
 
@@ -103,6 +104,8 @@ def run_show(options: argparse.Namespace) -> int:
         "report": artifact.report,
         "entries": entries,
     }
+    changes = store.changes(split_address(options.address).selection, options.since)
+    told["changes"] = changes_json(changes)
     if options.json:
         emit_json(told)
         return 0
@@ -114,9 +117,7 @@ def run_show(options: argparse.Namespace) -> int:
         "committed": artifact.time,
         "message": artifact.message,
         "aliases": ", ".join(told["aliases"]),
-        "stored": f"{size_text(told['bytes_new'])} new, {size_text(told['bytes_shared'])} shared"
-        if artifact.report
-        else "",
+        "stored": stored_text(artifact.report) if artifact.report else "",
         "metadata": _json_line(artifact.metadata),
         "producer": _json_line(artifact.producer),
         "made from": ", ".join(
@@ -136,6 +137,7 @@ def run_show(options: argparse.Namespace) -> int:
         )
     else:
         emit("", "it has no entries")
+    emit(*changes_lines(changes))
     return 0
 
 
@@ -216,6 +218,8 @@ def _show_table(table: tableformat.Table, options: argparse.Namespace) -> int:
         "rows": len(table),
         "key": list(table.key),
         "content_digest": table.content_digest,
+        "plain": not table.why_not_plain,
+        "why_not_plain": list(table.why_not_plain),
         "columns": _columns_json(table),
     }
     if options.json:
@@ -223,6 +227,7 @@ def _show_table(table: tableformat.Table, options: argparse.Namespace) -> int:
         return 0
     emit(
         f"{len(table):,} rows" + (f", key {', '.join(table.key)}" if table.key else "") + f"  {table.content_digest}",
+        f"plain: {'no, ' + '; '.join(table.why_not_plain) if table.why_not_plain else 'yes'}",
         "",
     )
     emit(*_columns_lines(table))
@@ -230,8 +235,8 @@ def _show_table(table: tableformat.Table, options: argparse.Namespace) -> int:
 
 
 def run_schema(options: argparse.Namespace) -> int:
-    """The columns of a table and their types."""
-    table = open_table(options.address)
+    """The columns of a table or joined table and their types."""
+    table = open_rows(options.address)
     if options.json:
         emit_json({"key": list(table.key), "columns": _columns_json(table), "schema": table.schema.to_json()})
     else:
@@ -239,7 +244,7 @@ def run_schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _columns_json(table: tableformat.Table) -> list[dict[str, Any]]:
+def _columns_json(table: tableformat.Table | tableformat.JoinedTable) -> list[dict[str, Any]]:
     visible = set(table.columns)
     told = []
     for column in table.schema.columns:
@@ -255,7 +260,7 @@ def _columns_json(table: tableformat.Table) -> list[dict[str, Any]]:
     return told
 
 
-def _columns_lines(table: tableformat.Table) -> list[str]:
+def _columns_lines(table: tableformat.Table | tableformat.JoinedTable) -> list[str]:
     rows = []
     for column in _columns_json(table):
         words = ["key"] if column["key"] else []
@@ -266,11 +271,17 @@ def _columns_lines(table: tableformat.Table) -> list[str]:
 
 
 def run_head(options: argparse.Namespace) -> int:
-    """The first rows of a table."""
-    table = open_table(options.address)
+    """The first rows of a table or joined table; of the latter by flattened names."""
+    table = open_rows(options.address)
     if options.columns:
         table = table.select(*options.columns)
-    rows = list(table.head(options.rows).rows())
+    if isinstance(table, tableformat.JoinedTable):  # one row more instead of a count: that could mean to join it all
+        rows: list[Any] = list(table.head(options.rows + 1).flat_rows())
+        more = "… more rows" if len(rows) > options.rows else ""
+        rows = rows[: options.rows]
+    else:
+        rows = list(table.head(options.rows).rows())
+        more = f"… {len(rows):,} of {len(table):,} rows" if len(table) > len(rows) else ""
     if options.json:
         emit_json([{name: plain_value(value) for name, value in row.items()} for row in rows])
         return 0
@@ -286,12 +297,12 @@ def run_head(options: argparse.Namespace) -> int:
         if not classes[name] and all(isinstance(row[name], int | float) for row in rows)
     ]
     emit(*columns_text(names, cells, right))
-    if len(table) > len(rows):
-        emit(f"… {len(rows):,} of {len(table):,} rows")
+    if more:
+        emit(more)
     return 0
 
 
-def _names_of(table: tableformat.Table, column: str) -> dict[int, str]:
+def _names_of(table: tableformat.Table | tableformat.JoinedTable, column: str) -> dict[int, str]:
     """The names of the ids in a column of classes; empty for other columns."""
     type_ = table.schema[column].type
     classes = table.classes_of(column) if hasattr(type_, "id_type") else None
@@ -299,8 +310,17 @@ def _names_of(table: tableformat.Table, column: str) -> dict[int, str]:
 
 
 def run_files(options: argparse.Namespace) -> int:
-    """Where other engines find the parts of a table."""
-    files = open_table(options.address).files()
+    """Where other engines find the parts of a table; for one that they would read wrong, the view that they read right."""
+    table = open_table(options.address)
+    if options.view is not None:
+        emit(*table.duckdb_view(options.view or None).splitlines())
+        return 0
+    try:
+        files = table.files(force=options.force)
+    except errors.UsageError:
+        if not options.json:
+            emit(*table.duckdb_view().splitlines())
+        raise
     if options.json:
         emit_json(files)
     else:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import tableformat
 from tableformat import convert
-from tableformat.cli.address import Place, open_table, split_address
-from tableformat.cli.output import columns_text, emit, emit_json, note, size_text
+from tableformat.cli.address import Place, open_rows, open_table, split_address
+from tableformat.cli.output import columns_text, emit, emit_json, note, stored_text
 from tableformat.errors import InvalidInputError, UsageError, message
 
 __all__ = ["run_alias_ls", "run_alias_rm", "run_alias_set", "run_export", "run_import"]
@@ -60,9 +60,7 @@ def run_import(options: argparse.Namespace) -> int:
         return 0
     told = ", ".join(one.entry if one.rows is None else f"{one.entry} ({one.rows:,} rows)" for one in done.entries)
     if done.created:
-        emit(
-            f"{artifact.name}:{artifact.version}: {told} · {size_text(report['bytes_new'])} new, {size_text(report['bytes_shared'])} shared"
-        )
+        emit(f"{artifact.name}:{artifact.version}: {told} · {stored_text(report)}")
     else:
         emit(f"{artifact.name}:{artifact.version}: nothing new, {told}")
     return 0
@@ -81,14 +79,13 @@ def _metadata(text: str | None) -> dict[str, Any] | None:
 
 
 def run_export(options: argparse.Namespace) -> int:
-    """A table becomes a file, or a folder of media and the rows that name them."""
-    table = open_table(options.address)
-    if options.columns:
-        table = table.select(*options.columns)
+    """A table or joined table becomes a file, or a folder of media and the rows that name them."""
     if options.to == "wandb":
-        return _export_wandb(table, options)
+        table = open_table(options.address)
+        return _export_wandb(table.select(*options.columns) if options.columns else table, options)
+    rows = open_rows(options.address)
     done = convert.export_table(
-        table,
+        rows.select(*options.columns) if options.columns else rows,
         options.target,
         format=options.format,
         force=options.force,

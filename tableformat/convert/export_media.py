@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, Final
@@ -23,7 +24,7 @@ _EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif", "plotly": "plotly.json"}
 class MediaFiles:
     """Writes the media of a table into folders, one for each column."""
 
-    def __init__(self, table: tableformat.Table, root: str, columns: list[str]) -> None:
+    def __init__(self, table: tableformat.Table | tableformat.JoinedTable, root: str, columns: list[str]) -> None:
         self._root = root
         self.columns = columns
         self.count = 0
@@ -38,7 +39,8 @@ class MediaFiles:
             None,
         )
         self._named = named is not None
-        self._rows = table.select(*columns).rows()
+        chosen = table.select(*columns)
+        self._rows: Iterator[Any] = chosen.flat_rows() if isinstance(chosen, tableformat.JoinedTable) else chosen.rows()
 
     def write(self, batch: pa.RecordBatch, first: int) -> dict[str, pa.Array]:
         """Write the media of the next rows, those of `batch`, and return their paths below the root."""

@@ -42,7 +42,7 @@ class Exported:
 
 
 def export_table(
-    table: tableformat.Table,
+    table: tableformat.Table | tableformat.JoinedTable,
     target: str | os.PathLike[str],
     *,
     format: ExportFormat | None = None,  # noqa: A002 - of the file of rows
@@ -50,7 +50,7 @@ def export_table(
     class_names: bool = False,
     progress: Progress = True,
 ) -> Exported:
-    """Write the rows of `table`, or of a selection of it, to the local path `target`.
+    """Write the rows of `table`, or of a selection of it, to the local path `target`; those of a joined table by flattened names.
 
     Without media it is one file; its format is `format`, or what the extension of `target` says. With media it is a folder:
     `rows.parquet` (or `.csv`, `.jsonl`), and for each column of media a folder of files, named by the table's `path` column
@@ -96,7 +96,7 @@ def export_table(
         )  # fmt: skip
     _check_free(path, is_folder=bool(columns), force=force)
     with _beside(path, is_folder=bool(columns)) as made:
-        meter = Meter(f"exporting to {os.path.basename(path)}", len(table), "rows", progress)
+        meter = Meter(f"exporting to {os.path.basename(path)}", _count(table), "rows", progress)
         if not columns:
             rows = _write_rows(table, made, chosen, meter, class_names)
             _publish_file(made, path)
@@ -107,6 +107,11 @@ def export_table(
         _write_classes(table, made)
         _publish_folder(made, path)
     return Exported(os.path.join(path, f"rows.{row_format}"), rows, files.count, files.left)
+
+
+def _count(table: tableformat.Table | tableformat.JoinedTable) -> int | None:
+    """The number of rows; not of a joined table, for which it could mean to join it all."""
+    return len(table) if isinstance(table, tableformat.Table) else None
 
 
 # Where it is written
@@ -198,7 +203,7 @@ def _publish_folder(made: str, path: str) -> None:
 
 
 def _write_rows(
-    table: tableformat.Table,
+    table: tableformat.Table | tableformat.JoinedTable,
     path: str,
     row_format: str,
     meter: Meter,
@@ -233,14 +238,14 @@ def _schema(schema: pa.Schema, media: list[str], class_names: dict[str, Any]) ->
     return pa.schema(fields)
 
 
-def _class_names(table: tableformat.Table) -> dict[str, dict[int, str]]:
+def _class_names(table: tableformat.Table | tableformat.JoinedTable) -> dict[str, dict[int, str]]:
     found = {
         column: table.classes_of(column) for column in table.columns if hasattr(table.schema[column].type, "id_type")
     }
     return {column: dict(classes.names) for column, classes in found.items() if classes is not None}
 
 
-def _write_classes(table: tableformat.Table, folder: str) -> None:
+def _write_classes(table: tableformat.Table | tableformat.JoinedTable, folder: str) -> None:
     found = {}
     for column in table.columns:
         type_ = table.schema[column].type

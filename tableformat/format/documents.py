@@ -27,7 +27,9 @@ __all__ = [
     "utc_text",
 ]
 
-FEATURES: Final[frozenset[str]] = frozenset({"joined-tables"})
+FEATURES: Final[frozenset[str]] = frozenset(
+    {"column-files", "deletions", "field-ids", "joined-tables", "reference-leaves"}
+)
 """The required features that this library knows; those that are reserved stand in spec/README.md."""
 _ID = re.compile(r"[0-9a-f]{32}")
 _TIME = re.compile(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9]\.[0-9]{6}Z")

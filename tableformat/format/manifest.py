@@ -7,25 +7,32 @@ The *content digest* in it covers what a reader sees and nothing of how it is st
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+import pyarrow as pa
+
 from tableformat.digest import check_digest, digest_of, hex_of, is_digest, tree_digest
 from tableformat.document import JsonObject, decode_document, encode_document
-from tableformat.errors import FormatError, UnsupportedError, message
+from tableformat.errors import FormatError, message
+from tableformat.format.deletions import Deletions
 from tableformat.format.documents import NOTHING, Fields, Requires, check_requires
 from tableformat.format.item_list import ItemList
 from tableformat.format.part import Layout
+from tableformat.format.physical import schema_digest
 from tableformat.format.schema import Schema
 
 __all__ = [
     "RESERVED_KINDS",
+    "Deletions",
     "Manifest",
     "Part",
     "PartFile",
     "TableEntry",
     "hex_part",
+    "merged_needs",
+    "needs_of",
 ]
 
 RESERVED_KINDS: Final = frozenset({"view", "query", "selection"})
@@ -50,7 +57,9 @@ class PartFile:
     footer_digest: str
     """Their SHA-256."""
     columns: tuple[int, ...] | None = None
-    """Ids of the columns it holds; None means all of the table."""
+    """Ids of the columns that are read from it; None: all that the part has."""
+    schema: str | None = None
+    """The digest of its columns as they stand in it (`schema_digest`); None where its writer did not say."""
 
     @property
     def path(self) -> str:
@@ -58,12 +67,32 @@ class PartFile:
         return f"data/{hex_part(self.digest)}.parquet"
 
     def to_json(self) -> JsonObject:
-        return {
+        value: JsonObject = {
             "columns": None if self.columns is None else list(self.columns),
             "digest": self.digest,
             "footer": {"digest": self.footer_digest, "size": self.footer_size},
             "size": self.size,
         }
+        if self.schema is not None:
+            value["schema"] = self.schema
+        return value
+
+    @classmethod
+    def from_json(cls, value: JsonObject) -> PartFile:
+        """Read one of `files`; raises `KeyError`, `TypeError` or `ValueError` where it is malformed."""
+        doing = "reading a part in a manifest"
+        columns, schema = value["columns"], value.get("schema")
+        file = cls(
+            check_digest(value["digest"], doing),
+            _size(value["size"]),
+            _size(value["footer"]["size"]),
+            check_digest(value["footer"]["digest"], doing),
+            None if columns is None else tuple(_id(number) for number in _list(columns)),
+            None if schema is None else check_digest(schema, doing),
+        )
+        if file.footer_size > file.size:
+            raise ValueError("a footer longer than its file")
+        return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +109,7 @@ class Part:
     """Value digest of each column, by column id as text."""
     stats: Mapping[str, JsonObject] = field(default_factory=dict)
     """`min`, `max` (texts) and `nulls` of a column, by column id as text: conservative for the visible rows."""
-    deletions: JsonObject | None = None
+    deletions: Deletions | None = None
     """The file of deleted row numbers beside it, or None."""
 
     @property
@@ -88,10 +117,31 @@ class Part:
         """What leaves are cut by: the digest of the first file."""
         return self.files[0].digest
 
+    @property
+    def visible_rows(self) -> int:
+        """Stored rows without those that are deleted."""
+        return self.rows if self.deletions is None else self.rows - self.deletions.rows
+
+    @property
+    def paths(self) -> list[str]:
+        """Every file of it under the root: those of its columns, then that of its deletions."""
+        return [file.path for file in self.files] + ([] if self.deletions is None else [self.deletions.path])
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of all its files."""
+        return sum(file.size for file in self.files) + (0 if self.deletions is None else self.deletions.size)
+
+    def file_of(self, column_id: int) -> PartFile | None:
+        """The file that holds a column; None where the part was written without it."""
+        if str(column_id) not in self.values:
+            return None
+        return next((file for file in self.files if file.columns is None or column_id in file.columns), None)
+
     def to_json(self) -> JsonObject:
         return {
             "bytes": self.bytes,
-            "deletions": self.deletions,
+            "deletions": None if self.deletions is None else self.deletions.to_json(),
             "files": [file.to_json() for file in self.files],
             "key": self.key,
             "rows": self.rows,
@@ -101,35 +151,106 @@ class Part:
 
     @classmethod
     def from_json(cls, value: JsonObject, path: str) -> Part:
+        """Read an item of the list of parts; raises `FormatError` naming `path` where it is malformed."""
         doing = "reading a part in a manifest"
         try:
-            files = tuple(
-                PartFile(
-                    check_digest(item["digest"], doing),
-                    _size(item["size"]),
-                    _size(item["footer"]["size"]),
-                    check_digest(item["footer"]["digest"], doing),
-                    None if item["columns"] is None else tuple(_size(x) for x in item["columns"]),
-                )
-                for item in value["files"]
-            )
+            files = tuple(PartFile.from_json(item) for item in _list(value["files"]))
+            rows, deletions = _size(value["rows"]), value["deletions"]
             part = cls(
-                _size(value["rows"]), _size(value["bytes"]), files, value["values"], value["stats"], value["deletions"]
+                rows,
+                _size(value["bytes"]),
+                files,
+                _object(value["values"]),
+                _object(value["stats"]),
+                None if deletions is None else Deletions.from_json(deletions, rows),
             )
-            if not files or any(file.footer_size > file.size for file in files):
-                raise ValueError("no files, or a footer longer than its file")
+            _check_files(part)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise FormatError(message(doing, path=path, got=f"a malformed part: {error!r}")) from error
-        if part.deletions is not None:
-            raise UnsupportedError(message(doing, path=path, got="a part with deletions", todo="upgrade tableformat"))
-        if len(files) > 1 or files[0].columns is not None:
-            raise UnsupportedError(message(doing, path=path, got="a part of several files", todo="upgrade tableformat"))
+            raise FormatError(message(doing, path=path, got=f"a malformed part: {error!r}"[:400])) from error
         return part
+
+
+def _check_files(part: Part) -> None:
+    """One file, or several of which each names its columns: no column twice, and every one that has a value digest."""
+    if not part.files:
+        raise ValueError("no files")
+    for digest in part.values.values():
+        check_digest(digest, "reading a part in a manifest")
+    if len(part.files) == 1 and part.files[0].columns is None:
+        return
+    held = [number for file in part.files for number in file.columns or ()]
+    if any(not file.columns for file in part.files) or len(held) != len(set(held)):
+        raise ValueError("files of one part that do not name their columns, or name one twice")
+    if {str(number) for number in held} != set(part.values):
+        raise ValueError("the columns of the files are not those that have value digests")
+
+
+_FEATURES: Final = ("column-files", "deletions", "field-ids")
+_REASONS: Final = {
+    "column-files": "columns of one part stand in several files",
+    "deletions": "rows are deleted",
+    "field-ids": "columns have older names, types or places in some parts, or are absent",
+}
+
+
+def needs_of(schema: Schema, parts: Iterable[Part]) -> tuple[bool, Requires]:
+    """Whether any engine may read `parts` as they are as a table of `schema`, and the features that a reader needs if not.
+
+    A file whose writer did not say what its columns are (`PartFile.schema`) is taken for an older one. Holds one part.
+    """
+    arrow = schema.arrow_schema()
+    places = {column.id: place for place, column in enumerate(schema.columns)}
+    known: dict[tuple[int, ...] | None, str] = {None: schema_digest(arrow)}
+    found: set[str] = set()
+    for part in parts:
+        if part.deletions is not None:
+            found.add("deletions")
+        if part.files[0].columns is not None:
+            found.add("column-files")
+        held = 0
+        for file in part.files:
+            if file.columns not in known:
+                here = sorted(places[number] for number in file.columns or () if number in places)
+                known[file.columns] = schema_digest(pa.schema([arrow.field(place) for place in here]))
+            if file.schema != known[file.columns]:
+                found.add("field-ids")
+            held += len(schema) if file.columns is None else len(set(file.columns) & places.keys())
+        if held != len(schema):
+            found.add("field-ids")
+        if len(found) == len(_FEATURES):
+            break
+    return not found, Requires(tuple(sorted(found)))
+
+
+def merged_needs(*requires: Requires) -> tuple[bool, Requires]:
+    """`needs_of` of parts of which the needs are known already, as those of an entry that is appended to."""
+    read = {name for one in requires for name in one.read}
+    return not read & set(_FEATURES), Requires(
+        tuple(sorted(read)), tuple(sorted({n for r in requires for n in r.write}))
+    )
 
 
 def _size(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is not a count")
+        raise ValueError(f"{value!r:.80} is not a count")
+    return value
+
+
+def _id(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value < 2**31:
+        raise ValueError(f"{value!r:.80} is not the id of a column")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.80} is not a list")
+    return value
+
+
+def _object(value: Any) -> JsonObject:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.80} is not an object")
     return value
 
 
@@ -182,6 +303,14 @@ class TableEntry:
     def empty(cls) -> TableEntry:
         """The entry of a table without columns or rows."""
         return cls(0, Schema(), Layout(256, 1))
+
+    @property
+    def why_not_plain(self) -> tuple[str, ...]:
+        """What an engine that reads its parts as they are would get wrong; empty where `plain`."""
+        if self.plain:
+            return ()
+        found = tuple(_REASONS[name] for name in _FEATURES if name in self.requires.read)
+        return found or ("its writer does not say why",)
 
     @property
     def content(self) -> str:
@@ -252,9 +381,9 @@ class TableEntry:
 
 
 def _without_ids(value: Any) -> Any:
-    """A schema's JSON without field ids: they are history, and content is not."""
+    """A schema's JSON without field ids and defaults: they are history, and content is not."""
     if isinstance(value, dict):
-        return {name: _without_ids(item) for name, item in value.items() if name not in ("id", "generation")}
+        return {name: _without_ids(item) for name, item in value.items() if name not in ("id", "default", "retired")}
     if isinstance(value, list):
         return [_without_ids(item) for item in value]
     return value

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tableformat.digest import digest_of
 from tableformat.document import JsonObject, encode_document
 from tableformat.errors import CorruptError, FormatError, LimitError, message
+from tableformat.format.footer import check_footer
 
 __all__ = [
     "FOOTER_KEY",
@@ -155,14 +156,16 @@ def _writer_options(schema: pa.Schema, layout: Layout) -> dict[str, Any]:
 class PartEncoder:
     """Writes one part to `sink`, a callable that takes each run of bytes in order.
 
-    Holds one row group while it is encoded. `write` takes exactly the rows of one row group.
+    `column_json` is what stands under `FOOTER_KEY`; None, for a file of some columns of a part, leaves it out. Holds one
+    row group while it is encoded. `write` takes exactly the rows of one row group.
     """
 
     def __init__(
-        self, schema: pa.Schema, layout: Layout, column_json: JsonObject, sink: Callable[[bytes], object]
+        self, schema: pa.Schema, layout: Layout, column_json: JsonObject | None, sink: Callable[[bytes], object]
     ) -> None:
         self._sink = _SinkFile(sink)
-        self.schema = schema.with_metadata({FOOTER_KEY: encode_document(column_json)})
+        told = None if column_json is None else {FOOTER_KEY: encode_document(column_json)}
+        self.schema = schema.with_metadata(told)
         self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), self.schema, **_writer_options(schema, layout))
         self.rows = 0
 
@@ -268,6 +271,8 @@ def parse_footer(data: bytes, path: str, *, size: int | None = None, digest: str
             message("reading a Parquet footer", path=path, expected=f"{len(data)} bytes", got=split_footer(data, path))
         )
     try:
-        return pq.read_metadata(pa.BufferReader(data))
+        metadata = pq.read_metadata(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
         raise FormatError(message("reading a Parquet footer", path=path, got=str(error)[:300])) from error
+    check_footer(data, metadata, path, digest=digest)
+    return metadata

@@ -13,6 +13,8 @@ import pyarrow as pa
 
 from tableformat.document import JsonObject
 from tableformat.errors import FormatError, NotFoundError, SchemaError, UnsupportedError, message
+from tableformat.format import alter
+from tableformat.format.defaults import check_default
 from tableformat.format.ids import all_ids, assign_ids, escape, inherit_ids, storage_field
 from tableformat.format.types import Field, MapType, NullType, ScalarType, Where, fields_from_json
 from tableformat.format.types.arrays import nulls
@@ -130,6 +132,8 @@ class Schema:
             raise FormatError(message(doing, path="retired", expected="a list of ids", got=repr(retired)[:200]))
         columns = fields_from_json(value["columns"], "columns")
         _check_ids(columns, set(retired))
+        for column in columns:
+            check_default(column, f"columns.{column.name}.default")
         return cls(columns, frozenset(retired))
 
     def to_json(self) -> JsonObject:
@@ -214,6 +218,42 @@ class Schema:
             schema.with_ids() if any(column.id for column in self.columns) or not self.columns else schema,
             tuple(changes),
         )
+
+    def with_added(self, name: str, type_: Any, *, default: Any = None) -> Schema:
+        """A column more, at the end: `type_` is what `from_user` takes for one, or a `Field`. Rows that have none read as `default`.
+
+        Its id is one that the table never had. Raises `SchemaError` for a name that is taken, a column that may not be null and
+        has no default, and a default that does not fit.
+        """
+        return replace(self, columns=(*self.columns, alter.added(self.columns, name, type_, default))).with_ids()
+
+    def with_dropped(self, names: Iterable[str]) -> Schema:
+        """Without these columns and what annotates them; their ids are retired. Raises `NotFoundError` for a name that is not there."""
+        gone = alter.dropped(self.columns, [self[name] for name in names])
+        kept = tuple(column for column in self.columns if column.name not in gone)
+        retired = {number for column in self.columns if column.name in gone for number in _own_ids(column)}
+        return replace(self, columns=kept, retired=self.retired | retired)
+
+    def with_renamed(self, names: Mapping[str, str]) -> Schema:
+        """Other names for some columns, by old name; annotations that are named after their column follow it. Ids stay.
+
+        Raises `NotFoundError` for a name that is not there, `SchemaError` where two columns would have one name.
+        """
+        return replace(self, columns=alter.renamed(self.columns, {self[old].name: new for old, new in names.items()}))
+
+    def with_reordered(self, names: Sequence[str]) -> Schema:
+        """The columns `names` first, in this order, then the others in theirs; annotations stay behind what they annotate."""
+        return replace(self, columns=alter.reordered(self.columns, [self[name] for name in names]))
+
+    def with_widened(self, types: Mapping[str, Any]) -> Schema:
+        """Wider types for some columns; an Arrow field or `Field` that is nullable makes the column so. Ids and defaults stay.
+
+        Raises `SchemaError`, naming every column at fault and why, where a type does not hold all values of the old one. Whether
+        the values that are there fit a step that `is_value_checked` is for the caller to see.
+        """
+        return replace(
+            self, columns=alter.widened(self.columns, {self[n].name: t for n, t in types.items()})
+        ).with_ids()
 
     def settled(self) -> tuple[Schema, list[str]]:
         """This schema with a type for every node that never saw a value, and the paths of those nodes.

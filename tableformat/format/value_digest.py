@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from tableformat.digest import PREFIX
 from tableformat.format.cells import CellRewriter, fields_of
 
-__all__ = ["BLOCK_ROWS", "ColumnChain", "UnitDigest", "value_digest"]
+__all__ = ["BLOCK_ROWS", "ColumnChain", "UnitDigest", "identity_of", "value_digest"]
 
 BLOCK_ROWS: Final = 65_536
 """Rows of a table that one link of a column's chain covers, counted from the first row of the table."""
@@ -31,6 +31,7 @@ BLOCK_ROWS: Final = 65_536
 class _Hash(Protocol):
     def update(self, data: Any, /) -> None: ...
     def digest(self) -> bytes: ...
+    def copy(self) -> Self: ...
 
 
 class _Node:
@@ -60,6 +61,14 @@ class _Node:
             self._values = hashlib.sha256()
         else:
             self._values = hashlib.sha256()
+
+    def copy(self) -> _Node:
+        other = _Node.__new__(_Node)
+        other.type, other.seen, other._nulls = self.type, self.seen, self._nulls.copy()
+        other._lengths = None if self._lengths is None else self._lengths.copy()
+        other._values = None if self._values is None else self._values.copy()
+        other.children = [child.copy() for child in self.children]
+        return other
 
     def update(self, array: pa.Array) -> None:
         count = len(array)
@@ -124,13 +133,19 @@ class UnitDigest:
     __slots__ = ("_identity", "_node", "_type")
 
     def __init__(self, type_: pa.DataType) -> None:
-        self._identity = _identity_of(type_)
+        self._identity = identity_of(type_)
         self._type = self._identity.type if self._identity else type_
         self._node = _Node(self._type)
 
     def update(self, array: pa.Array) -> None:
         """Feed the next rows; `array` has the storage type that was given."""
         self._node.update(self._identity.convert(array) if self._identity else array)
+
+    def copy(self) -> UnitDigest:
+        """Another one with the same rows so far."""
+        other = UnitDigest.__new__(UnitDigest)
+        other._identity, other._type, other._node = self._identity, self._type, self._node.copy()
+        return other
 
     def digest_bytes(self) -> bytes:
         """The 32 bytes of the digest of the rows so far."""
@@ -172,6 +187,13 @@ class ColumnChain:
         self._block = UnitDigest(type_)
         self._left = BLOCK_ROWS
 
+    def copy(self) -> ColumnChain:
+        """Another one with the same rows so far."""
+        other = ColumnChain.__new__(ColumnChain)
+        other._type, other.rows, other.link = self._type, self.rows, self.link
+        other._block, other._left = self._block.copy(), self._left
+        return other
+
     def update(self, array: pa.Array) -> None:
         """Feed the next rows of the column."""
         start = 0
@@ -196,8 +218,8 @@ _PLACEMENT: Final = frozenset({"file", "digest", "encoding", "version_id"})
 """Fields of a cell that say where and how its bytes lie."""
 
 
-def _identity_of(type_: pa.DataType) -> CellRewriter | None:
-    """The identity form of a storage type, or None where it is the type itself."""
+def identity_of(type_: pa.DataType) -> CellRewriter | None:
+    """The form in which values of a storage type are compared: cells by what they show. None where it is the type itself."""
     return CellRewriter.plan(type_, _identity_type, _cell_identity)
 
 

@@ -23,6 +23,7 @@ from tableformat.digest import Bytes
 from tableformat.errors import InvalidInputError, UsageError, message
 from tableformat.format.pack import MAX_BLOB_BYTES, check_ext
 from tableformat.storage.blob_input import Source, as_bytes, check_exts, cuts_of, hash_batches, read_upto
+from tableformat.storage.blob_reader import read_pack_directory
 from tableformat.storage.dedup import Places, SeenBlobs
 from tableformat.storage.digest_runs import digest_array
 from tableformat.storage.index import publish_index
@@ -170,6 +171,30 @@ class BlobWriter:
         self._check(closed=True)
         with self._working():
             return self._packs.is_sealed(placed.slot)
+
+    def has_name(self, slot: int) -> bool:
+        """Whether `uris` can name the file of one slot. Does not wait."""
+        return self._packs.is_sealed(np.array([slot], np.int32))
+
+    @property
+    def stored(self) -> tuple[tuple[PackObject, ...], tuple[BlobObject, ...]]:
+        """The packs that are named by now, and the large blobs, in order."""
+        return tuple(self._packs.packs), tuple(self._large)
+
+    @property
+    def counts(self) -> list[int]:
+        """Blobs new and shared, bytes new and shared, as reports count them, so far."""
+        return [int(number) for number in self._counts.tolist()]
+
+    def take_up(self, packs: Sequence[str], large: Sequence[tuple[str, int]]) -> None:
+        """Before the first blob: count those in packs of these uris, and large blobs of these uris and sizes, as its own: another writer of
+        the same session has stored them. Reads the directory of each pack."""
+        if self._dedup == "none":
+            return
+        for uri in packs:
+            slot, blobs = self._packs.slot_of(uri), read_pack_directory(self._backend, uri)
+            self._seen.add_own([(blob.digest, slot, blob.offset, blob.size) for blob in blobs])
+        self._seen.add_own([(bytes.fromhex(uri[-64:]), self._packs.slot_of(uri), 0, size) for uri, size in large])
 
     def uris(self, slots: npt.NDArray[np.int32]) -> Any:
         """The relative uris of the files that `slots` number, as a `pa.StringArray` of the same length.

@@ -90,6 +90,13 @@ class SeenBlobs:
         self._base = self._next
         self._levels.clear()
 
+    def add_own(self, blobs: Sequence[tuple[bytes, int, int, int]]) -> None:
+        """Blobs that are there from before, with slot, offset and size: as if they had been settled as own."""
+        if blobs:
+            digests, slot, offset, size = zip(*blobs, strict=True)
+            places = np.array(slot, np.int32), np.array(offset, np.int64), np.array(size, np.int64)
+            self._push(Run.from_arrays(digest_array(digests), *places), 0)
+
     def own_runs(self) -> list[Run]:
         """Runs that together hold every blob written by this writer once."""
         self._freeze()

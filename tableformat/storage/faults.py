@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
 from typing import Final
 
 from tableformat.errors import (
@@ -22,7 +23,7 @@ from tableformat.errors import (
     message,
 )
 
-__all__ = ["fault", "http_status", "says_exists", "scrub", "short_read"]
+__all__ = ["broke_off", "fault", "http_status", "says_exists", "scrub", "short_read"]
 
 _FULL: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DENIED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -49,6 +50,10 @@ _DENIED_NAMES: Final = re.compile(
 _LATER_NAMES: Final = re.compile(
     r"EndpointConnection|ConnectionClosed|ConnectTimeout|ReadTimeout|ClientConnect|ServerDisconnected|ServerTimeout"
     r"|ClientPayload|ClientOSError|IncompleteBody|ResponseStream|IncompleteRead|HTTPClientError|Timeout"
+    r"|ProxyError|ChunkedEncoding|ContentDecoding|ResponseParser"
+)
+_BROKEN_NAMES: Final = re.compile(
+    r"ClientPayload|IncompleteBody|IncompleteRead|ResponseStream|ChunkedEncoding|ServerDisconnected|ConnectionClosed"
 )
 _USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]*@")
 _QUERY = re.compile(r"(://[^\s?'\"]*)\?[^\s'\"]*")
@@ -61,9 +66,8 @@ def scrub(text: str) -> str:
 
 def http_status(error: BaseException) -> int | None:
     """The HTTP status that an error reports, itself or by what caused it; None if there is none."""
-    seen: BaseException | None = error
-    for _ in range(8):
-        if seen is None:
+    for seen in _chain(error):
+        if _BROKEN_NAMES.search(type(seen).__name__):  # aiohttp calls a body that broke off a 400
             return None
         response = getattr(seen, "response", None)
         if isinstance(response, dict):
@@ -74,14 +78,28 @@ def http_status(error: BaseException) -> int | None:
             status = getattr(seen, name, None)
             if isinstance(status, int) and 300 <= status < 600:
                 return status
-        seen = seen.__cause__ or seen.__context__
     return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what caused it, the latest first."""
+    seen: BaseException | None = error
+    for _ in range(8):
+        if seen is None:
+            return
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def says_exists(error: BaseException) -> bool:
     """Whether the answer to a conditional create was that the object exists: 412, or the file system's own word."""
     status = http_status(error)
     return status == 412 if status is not None else isinstance(error, FileExistsError)
+
+
+def broke_off(error: BaseException) -> bool:
+    """Whether the answer to a request began and did not end, which says nothing of the object."""
+    return http_status(error) is None and any(_BROKEN_NAMES.search(type(one).__name__) for one in _chain(error))
 
 
 def fault(error: BaseException, doing: str, path: str, byte_range: tuple[int, int] | None = None) -> TableformatError:
@@ -109,6 +127,8 @@ def _kind(error: BaseException) -> tuple[type[TableformatError], str | None]:
     if status == 404 or isinstance(error, FileNotFoundError) or number in _ABSENT:
         return NotFoundError, None
     if status in (401, 403) or isinstance(error, PermissionError) or number in _DENIED or _DENIED_NAMES.search(name):
+        return StorePermissionError, "check the rights and credentials for this place"
+    if isinstance(error, OSError) and str(error).startswith("Forbidden: "):  # all that gcsfs leaves of a 403
         return StorePermissionError, "check the rights and credentials for this place"
     if status == 507 or number in _FULL:
         return StoreFullError, "free some space and try again; nothing that was committed is lost"

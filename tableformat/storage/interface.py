@@ -109,6 +109,9 @@ class Backend(abc.ABC):
     is_local: bool = False
     """Whether answers come from this machine: then a refusal for space or rights is known to have had no effect."""
 
+    is_read_only: bool = False
+    """Whether every write raises `StorePermissionError`: HTTP, and chains of file systems."""
+
     @property
     @abc.abstractmethod
     def root(self) -> str:
@@ -179,7 +182,8 @@ class Backend(abc.ABC):
 
     @abc.abstractmethod
     def writer(self, path_hint: str = "data") -> Sink:
-        """A sink for one object that will lie near `path_hint`. Holds the bytes in memory where the backend is remote."""
+        """A sink for one object that will lie near `path_hint`. Holds up to 80 MiB in memory where the backend is remote, and
+        more in a temporary file."""
 
     @abc.abstractmethod
     def delete(self, path: str) -> None:

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tableformat.digest import Bytes
-from tableformat.errors import CorruptError, LimitError, message
+from tableformat.errors import CorruptError, LimitError, TableformatError, message
+from tableformat.format.pages import check_pages
 from tableformat.storage.digest_runs import Run
 from tableformat.storage.locations import check_uri
 
@@ -132,10 +133,11 @@ def _read(data: Bytes, path: str, doing: str) -> Any:
                     got=str(plain).replace("\n", ", ")[:300],
                 )
             )
+        check_pages(data, file.metadata, _MAX_DECODED_BYTES, path, codings=("dictionary",))  # kept as one
         table = file.read()
         table.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        if isinstance(error, CorruptError | LimitError):
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        if isinstance(error, TableformatError):
             raise
         raise CorruptError(message(doing, path=path, expected="a Parquet file", got=str(error)[:200])) from error
     return table

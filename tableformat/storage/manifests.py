@@ -6,18 +6,34 @@ compared with its digest before it is parsed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from tableformat.digest import digest_of
-from tableformat.document import JsonObject, encode_document
+from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import CorruptError, NotFoundError, message
-from tableformat.format.item_list import INLINE_BYTES, ItemList, LeafDescriptor, decode_leaf, encode_leaves
+from tableformat.format.item_list import (
+    INLINE_BYTES,
+    ItemList,
+    LeafDescriptor,
+    Line,
+    decode_leaf,
+    decode_lines,
+    encode_leaves,
+    open_leaves,
+)
 from tableformat.format.manifest import Manifest, hex_part
 from tableformat.storage.interface import Backend
+from tableformat.storage.moved import why_gone
 
 __all__ = [
+    "append_items",
     "find_item",
+    "items_after",
     "iter_items",
+    "iter_lines",
+    "last_items",
     "leaf_path",
     "read_root",
     "read_verified",
@@ -25,6 +41,8 @@ __all__ = [
     "write_items",
     "write_root",
 ]
+
+_TOGETHER_BYTES: Final = 8 << 20
 
 
 def root_path(digest: str) -> str:
@@ -39,10 +57,15 @@ def leaf_path(digest: str) -> str:
 
 def read_verified(backend: Backend, path: str, digest: str, *, limit: int | None = None) -> bytes:
     """The object at `path`; raises `CorruptError` where its SHA-256 is not `digest`, `NotFoundError` where it is missing."""
-    data = backend.read_or_none(path, limit=limit)
+    return verified(backend, path, digest, backend.read_or_none(path, limit=limit))
+
+
+def verified(backend: Backend, path: str, digest: str, data: bytes | None) -> bytes:
+    """`data`, which was read at `path`, or None where nothing is there; raises like `read_verified`."""
     if data is None:
-        raise NotFoundError(message("reading a manifest", path=f"{backend.root}/{path}", expected="a file", got="none",
-                                    todo="the version cannot be read without it; restore it from a copy of the store"))  # fmt: skip
+        error = NotFoundError(message("reading a manifest", path=f"{backend.root}/{path}", expected="a file", got="none",
+                                      todo="the version cannot be read without it; restore it from a copy of the store"))  # fmt: skip
+        raise why_gone(backend, path, error)
     if (found := digest_of(data)) != digest:
         raise CorruptError(message("reading a manifest", path=f"{backend.root}/{path}", expected=digest, got=found,
                                    todo="restore it from a copy of the store"))  # fmt: skip
@@ -78,23 +101,77 @@ def write_items(backend: Backend, items: Iterable[JsonObject], *, inline_bytes: 
             break
     else:
         return ItemList(len(held), items=tuple(held))
-    leaves: list[LeafDescriptor] = []
-    for leaf, data in encode_leaves(_chain(held, source)):
+    return _write_leaves(backend, (), _lines(held, source))
+
+
+def append_items(
+    backend: Backend, listed: ItemList, items: Sequence[JsonObject], *, inline_bytes: int = INLINE_BYTES
+) -> ItemList:
+    """The item list of `listed` followed by `items`: what `write_items` makes of them all. Reads and writes the leaves at its
+    end alone, a few of some dozens of items but where a large one is finished; holds 65,536 items at most."""
+    if not items:
+        return listed
+    if not listed.leaves:
+        return write_items(backend, [*listed.items, *items], inline_bytes=inline_bytes)
+    again = open_leaves(listed.leaves, [item["key"] for item in items])
+    kept = listed.leaves[: len(listed.leaves) - again]
+    held = [
+        line
+        for leaf, data, path in _leaf_files(backend, listed.leaves[len(kept) :])
+        for line in decode_lines(data, leaf, path)
+    ]
+    return _write_leaves(backend, kept, itertools.chain(held, map(Line.of, items)))
+
+
+def _write_leaves(backend: Backend, kept: Sequence[LeafDescriptor], lines: Iterable[Line]) -> ItemList:
+    leaves = list(kept)
+    for leaf, data in encode_leaves(lines):
         backend.put(leaf_path(leaf.digest), data)
         leaves.append(leaf)
     return ItemList(sum(leaf.count for leaf in leaves), leaves=tuple(leaves))
 
 
-def _chain(held: list[JsonObject], rest: Iterator[JsonObject]) -> Iterator[JsonObject]:
-    yield from held
-    yield from rest
+def _lines(held: list[JsonObject], rest: Iterator[JsonObject]) -> Iterator[Line]:
+    return map(Line.of, itertools.chain(held, rest))
 
 
 def iter_items(backend: Backend, listed: ItemList) -> Iterator[JsonObject]:
-    """The items of an item list in order; reads one leaf at a time and holds it."""
+    """The items of an item list in order; reads at most 8 MiB of leaves at a time, and holds them and the items of one."""
     yield from listed.items
-    for leaf in listed.leaves:
-        yield from _read_leaf(backend, leaf)
+    for leaf, data, path in _leaf_files(backend, listed.leaves):
+        yield from decode_leaf(data, leaf, path)
+
+
+def iter_lines(backend: Backend, listed: ItemList) -> Iterator[Line]:
+    """The items of an item list in order, each as a line of its leaf, not parsed; reads like `iter_items`."""
+    yield from map(Line.of, listed.items)
+    for leaf, data, path in _leaf_files(backend, listed.leaves):
+        yield from decode_lines(data, leaf, path)
+
+
+def last_items(backend: Backend, listed: ItemList) -> Iterator[JsonObject]:
+    """The items of an item list from the last to the first; reads one leaf at a time, and holds it. Parses what is taken."""
+    yield from reversed(listed.items)
+    for leaf in reversed(listed.leaves):
+        path = leaf_path(leaf.digest)
+        lines = decode_lines(read_verified(backend, path, leaf.digest), leaf, path)
+        for line in reversed(lines):
+            yield decode_document(line.item.encode("utf-8"), path)
+
+
+def items_after(backend: Backend, before: ItemList, listed: ItemList) -> list[JsonObject] | None:
+    """The items that follow those of `before` in `listed`; None where it does not begin with them all. Reads no leaf that both
+    have in common at their beginning."""
+    same = 0
+    for one, other in zip(before.leaves, listed.leaves, strict=False):
+        if one != other:
+            break
+        same += 1
+    rest = iter_items(backend, ItemList(0, listed.items, listed.leaves[same:]))
+    for item in iter_items(backend, ItemList(0, before.items, before.leaves[same:])):
+        if next(rest, None) != item:
+            return None
+    return list(rest)
 
 
 def find_item(backend: Backend, listed: ItemList, key: str) -> JsonObject | None:
@@ -107,3 +184,17 @@ def find_item(backend: Backend, listed: ItemList, key: str) -> JsonObject | None
 def _read_leaf(backend: Backend, leaf: LeafDescriptor) -> list[JsonObject]:
     path = leaf_path(leaf.digest)
     return decode_leaf(read_verified(backend, path, leaf.digest), leaf, f"{backend.root}/{path}")
+
+
+def _leaf_files(backend: Backend, leaves: Sequence[LeafDescriptor]) -> Iterator[tuple[LeafDescriptor, bytes, str]]:
+    """The leaves with their bytes, compared with their digests; small ones are asked for together."""
+    at = 0
+    while at < len(leaves):
+        end, size = at + 1, leaves[at].size
+        while end < len(leaves) and size + leaves[end].size <= _TOGETHER_BYTES:
+            size += leaves[end].size
+            end += 1
+        paths = [leaf_path(leaf.digest) for leaf in leaves[at:end]]
+        for leaf, path, data in zip(leaves[at:end], paths, backend.read_many_or_none(paths), strict=True):
+            yield leaf, verified(backend, path, leaf.digest, data), f"{backend.root}/{path}"
+        at = end

@@ -11,13 +11,13 @@ from typing import Final
 
 import numpy as np
 
-from tableformat.errors import CorruptError, NotFoundError, message
+from tableformat.errors import CorruptError, ErasedError, NotFoundError, TableformatError, message
 from tableformat.storage.digest_runs import Run, digest_array
 from tableformat.storage.interface import Backend
 from tableformat.storage.location_table import MAX_TABLE_BYTES, decode_locations, encode_locations
 from tableformat.storage.locations import DATA, Location, stem_of
 
-__all__ = ["MAX_HOPS", "encode_moved", "follow_moved", "moved_path", "write_moved"]
+__all__ = ["MAX_HOPS", "encode_moved", "follow_moved", "moved_path", "moved_targets", "why_gone", "write_moved"]
 
 MAX_HOPS: Final = 4
 """How many moves in a row a reader follows. Each compaction that finds a chain writes it straight."""
@@ -70,7 +70,7 @@ def write_moved(backend: Backend, uri: str, places: Mapping[bytes, Location | No
 def follow_moved(backend: Backend, uri: str, digests: Sequence[bytes]) -> list[Location]:
     """One hop: where the blobs with `digests` that lay in the file at the relative `uri` are said to be now.
 
-    Raises `NotFoundError` where nothing tells, or a blob was erased.
+    Raises `NotFoundError` where nothing tells, `ErasedError` where a blob was erased.
     """
     path = moved_path(uri)
     doing = "following a moved/ file"
@@ -85,7 +85,32 @@ def follow_moved(backend: Backend, uri: str, digests: Sequence[bytes]) -> list[L
     for digest, position in zip(digests, found.tolist(), strict=True):
         row = table.run.rows[position]
         if position < 0 or row["slot"] < 0:
-            state = "nothing" if position < 0 else "that it was erased"
-            raise NotFoundError(message(doing, path=path, expected=f"the place of sha256:{digest.hex()}", got=state))
+            wanted = f"the place of sha256:{digest.hex()}"
+            if position < 0:
+                raise NotFoundError(message(doing, path=path, expected=wanted, got="nothing"))
+            raise ErasedError(message(doing, path=path, expected=wanted, got="that it was erased"))
         places.append(Location(table.uris[row["slot"]], int(row["offset"]), int(row["size"])))
     return places
+
+
+def moved_targets(backend: Backend, uri: str) -> tuple[str, ...]:
+    """The files to which blobs of the file at the relative `uri` went; raises `NotFoundError` where nothing tells."""
+    path = moved_path(uri)
+    data = backend.read_or_none(path, limit=MAX_TABLE_BYTES)
+    if data is None:
+        raise NotFoundError(message("following a moved/ file", path=path, expected="the file", got="none"))
+    return decode_locations(data, path, erased=True).uris
+
+
+def why_gone(backend: Backend, path: str, error: NotFoundError) -> NotFoundError:
+    """The error for a part, leaf or root that is not there: that it was erased, where a moved/ file of its digest says so; else `error`."""
+    stem = path.rpartition("/")[2].split(".", 1)[0]
+    marker = f"moved/{stem}.parquet"
+    try:
+        data = backend.read_or_none(marker, limit=MAX_TABLE_BYTES)
+        erased = data is not None and int(decode_locations(data, marker, erased=True).run.rows["slot"][0]) < 0
+    except (TableformatError, IndexError):
+        return error
+    if not erased:
+        return error
+    return ErasedError(message("reading a file of a version", path=path, expected="the file", got="that it was erased"))

@@ -192,10 +192,11 @@ def _entry_problem(name: object) -> str | None:
         return f"not 1 to {MAX_ENTRY_NAME} characters"
     if "\\" in name:
         return "a backslash"
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
-        return "a control character"
-    if not unicodedata.is_normalized("NFC", name):
-        return "not in Unicode form NFC"
+    if not (name.isascii() and name.isprintable()):  # as nearly all are: a look at each character costs as much as the rest
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
+            return "a control character"
+        if not unicodedata.is_normalized("NFC", name):
+            return "not in Unicode form NFC"
     segments = name.split("/")
     if "" in segments:
         return "an empty segment"

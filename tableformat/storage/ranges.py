@@ -13,13 +13,15 @@ from typing import Final
 from tableformat.digest import Bytes
 from tableformat.errors import InvalidInputError, message
 
-__all__ = ["MAX_GAP_BYTES", "MAX_MERGED_BYTES", "Fetch", "Plan", "Range", "cut", "plan_ranges"]
+__all__ = ["MAX_GAP_BYTES", "MAX_MERGED_BYTES", "SMALL_GAP_BYTES", "Fetch", "Plan", "Range", "cut", "plan_ranges"]
 
 Range = tuple[str, int, int]
 """(path, offset, length): offset counts bytes from zero, length is at least zero."""
 
 MAX_GAP_BYTES: Final = 64 << 10
-"""Unwanted bytes between two ranges that are fetched rather than paid for with a second request."""
+"""Unwanted bytes between two ranges that are fetched rather than paid for with a second request, at most."""
+SMALL_GAP_BYTES: Final = 16 << 10
+"""A gap of so many bytes is always fetched; a longer one only where it is at most a fifth of what is wanted around it."""
 MAX_MERGED_BYTES: Final = 8 << 20
 """Longest fetch made by merging. One range that is longer by itself is still one fetch."""
 
@@ -56,8 +58,8 @@ def plan_ranges(
 ) -> Plan:
     """The plan for `ranges`, which may overlap, repeat, be empty and come in any order.
 
-    Two neighbours in one file are merged if at most `max_gap_bytes` lie between them and the result is at most
-    `max_merged_bytes` long. Raises `InvalidInputError` for a negative offset or length.
+    Two neighbours in one file are merged if at most 16 KiB lie between them, or a fifth of what is fetched around and at most
+    `max_gap_bytes`, and the result is at most `max_merged_bytes` long. Raises `InvalidInputError` for a negative offset or length.
     """
     pieces: list[tuple[int, int, int]] = [(-1, 0, 0)] * len(ranges)
     fetches: list[Fetch] = []
@@ -82,7 +84,9 @@ def plan_ranges(
         if length == 0:
             continue
         last = max(end, offset + length)
-        joins = members and file == path and offset - end <= max_gap_bytes and last - start <= max_merged_bytes
+        gap = offset - end
+        cheap = gap <= max(min(SMALL_GAP_BYTES, max_gap_bytes), min(max_gap_bytes, (end - start + length) // 5))
+        joins = members and file == path and cheap and last - start <= max_merged_bytes
         # A range inside the fetch that grows costs nothing, whatever the bounds say.
         if not (joins or (members and file == path and offset + length <= end)):
             close()

@@ -16,7 +16,15 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tableformat.errors import BackendError, CorruptError, FormatError, LimitError, NotFoundError, TableformatError
+from tableformat.errors import (
+    BackendError,
+    CorruptError,
+    ErasedError,
+    FormatError,
+    LimitError,
+    NotFoundError,
+    TableformatError,
+)
 from tableformat.format.frame import decode_frame
 from tableformat.format.pack import MAX_DIRECTORY_BYTES, MAX_PACK_BYTES, PackedBlob, decode_directory, decode_pack
 from tableformat.storage.blob_reader import BlobReader, read_pack_directory
@@ -25,7 +33,7 @@ from tableformat.storage.large import check_sums, sums_path
 from tableformat.storage.locations import DATA, MIB, is_owned_uri, stem_of
 from tableformat.storage.verify_report import Findings
 
-__all__ = ["BlobFile", "BlobVerifier"]
+__all__ = ["BlobFile", "BlobVerifier", "Digests"]
 
 _MAX_FILE_BYTES: Final = MAX_PACK_BYTES + 2 * MAX_DIRECTORY_BYTES  # headers repeat what the directory says
 _KEPT: Final = 16
@@ -174,7 +182,7 @@ class BlobVerifier:
                 & (~told | (file.digests[place] == digests))
             )
         for row in np.flatnonzero(~right).tolist():
-            text = f"bytes {offsets[row]}–{offsets[row] + sizes[row]} are no blob of it with the digest sha256:{digests[row].tobytes().hex()}"
+            text = f"bytes {offsets[row]}–{int(offsets[row]) + int(sizes[row])} are no blob of it with the digest sha256:{digests[row].tobytes().hex()}"
             self._findings.hit(path, text, rows[row])
         hurt = np.flatnonzero(right & file.damaged[place]) if len(file.offsets) else np.zeros(0, np.int64)
         for row in hurt.tolist():
@@ -210,6 +218,9 @@ class BlobVerifier:
             raise
         except TableformatError as error:
             if len(requests) == 1:
+                if isinstance(error, ErasedError):
+                    self._findings.count(erased=1)
+                    return []
                 return [(0, str(error))]
             middle = len(requests) // 2
             return self._unreadable(requests[:middle]) + [

@@ -1,41 +1,38 @@
 """Verification of the parts of a table: each file against its digests, its schema and its values; then the whole columns.
 
-One thread decodes rows, in order; others hash files ahead of it and digest columns beside it. Held are a row group as it is
-stored, a batch of decoded rows, and for a remote part of up to 256 MiB the file.
+One thread decodes rows, in order; others hash files ahead of it and digest columns beside it. The digests of a part speak of
+the rows and types that are stored, those of the table of what is shown: without deleted rows, in the types of today.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
-from tableformat.errors import CorruptError, FormatError, LimitError, NotFoundError, UnsupportedError
+from tableformat.errors import FormatError, NotFoundError, UnsupportedError
 from tableformat.format.cells import has_cells
-from tableformat.format.manifest import Part, TableEntry
-from tableformat.format.part import parse_footer
+from tableformat.format.defaults import default_array
+from tableformat.format.deletions import RowNumbers, check_deletions, decode_deletions
+from tableformat.format.file_columns import ColumnPlace
+from tableformat.format.manifest import Part, TableEntry, needs_of
 from tableformat.format.stats import ColumnStats, stats_value
 from tableformat.format.value_digest import ColumnChain, UnitDigest
 from tableformat.storage.interface import Backend
 from tableformat.storage.verify_cells import CellVerifier
 from tableformat.storage.verify_report import Findings
+from tableformat.storage.verify_rows import CheckedFile, PartRows, open_files
 
 __all__ = ["PartVerifier"]
 
 _PIECE: Final = 4 << 20
-_WHOLE_BYTES: Final = 256 << 20
-_BATCH_ROWS: Final = 16_384
-_BATCH_BYTES: Final = 128 << 20
-_MAX_GROUP: Final = 1 << 30
-"""Decoded bytes that a row group may say to have; ours have at most 64 MiB."""
 
 
 class PartVerifier:
@@ -65,10 +62,11 @@ class PartVerifier:
             if column.annotates is not None and column.annotates[1] == "classes"
         ]
         self._whole = True
+        self._needs: set[str] = set()
         self.class_sets: set[str] = set()
         """Digests of class sets that cells name."""
         self.rows = 0
-        """Rows that the parts hold, as the manifest says."""
+        """Visible rows that the parts hold, as the manifest says."""
 
     def check_all(self, items: Iterable[JsonObject], is_complete: Callable[[], bool]) -> None:
         """Verify every part; then compare the columns with the digests in the entry, where all parts could be read and
@@ -85,29 +83,36 @@ class PartVerifier:
             self._findings.add(self._place, f"its parts have {self.rows} rows, the entry says {self._entry.rows}")
         if self._whole:
             self._check_columns()
+            self._check_needs()
 
     def check(self, part: Part) -> bool:
         """Verify one part; returns whether its rows could be read, whatever else is wrong."""
-        file = part.files[0]
-        first, self.rows = self.rows, self.rows + part.rows
-        size = self._backend.size(file.path)
-        if size is None:
-            self._findings.add(
-                file.path,
-                f"no such file; it holds rows {first}–{first + part.rows} of {self._place}",
-                NotFoundError.kind,
-            )
+        first, self.rows = self.rows, self.rows + part.visible_rows
+        sizes = [self._check_size(path, told, first, part) for path, told in _told_sizes(part)]
+        if None in sizes:
             return False
-        if size != file.size:
-            self._findings.add(file.path, f"{size} bytes where the manifest says {file.size}")
-        hashed = self._helpers.submit(self._hash_file, file.path, size)
+        known = [size for size in sizes if size is not None]
+        hashed = [
+            (path, digest, self._helpers.submit(self._hash_file, path, size))
+            for (path, digest), size in zip(_told_digests(part), known, strict=True)
+        ]
         read = False
-        with self._findings.guard(file.path):
-            read = self._check_rows(part, size, first)
-        with self._findings.guard(file.path):
-            if (found := hashed.result()) != file.digest:
-                self._findings.add(file.path, f"the SHA-256 of the file is {found}")
+        with self._findings.guard(part.files[0].path):
+            read = self._check_rows(part, known, first)
+        for path, digest, task in hashed:
+            with self._findings.guard(path):
+                if (found := task.result()) != digest:
+                    self._findings.add(path, f"the SHA-256 of the file is {found}")
         return read
+
+    def _check_size(self, path: str, told: int, first: int, part: Part) -> int | None:
+        size = self._backend.size(path)
+        if size is None:
+            rows = f"rows {first}–{first + part.visible_rows} of {self._place}"
+            self._findings.add(path, f"no such file; it holds {rows}", NotFoundError.kind)
+        elif size != told:
+            self._findings.add(path, f"{size} bytes where the manifest says {told}")
+        return size
 
     def _hash_file(self, path: str, size: int) -> str:
         whole = hashlib.sha256()
@@ -120,59 +125,94 @@ class PartVerifier:
 
     # Rows
 
-    def _check_rows(self, part: Part, size: int, first: int) -> bool:
-        file = part.files[0]
-        if file.footer_size > size:
-            raise CorruptError(f"{size} bytes cannot hold a footer of {file.footer_size}")
-        footer = self._backend.read(file.path, size - file.footer_size, file.footer_size)
-        metadata = parse_footer(footer, file.path, size=file.footer_size, digest=file.footer_digest)
-        if metadata.num_rows != part.rows:
-            raise CorruptError(f"{metadata.num_rows} rows where the manifest says {part.rows}")
-        _check_schema(metadata.schema.to_arrow_schema(), self._schema)
-        units = [UnitDigest(field.type) for field in self._schema]
-        stats = {i: ColumnStats(self._schema.field(i).type) for i, name in enumerate(self._ids) if name in part.stats}
-        row = first
-        for batch in self._batches(file.path, size, metadata):
-            columns = batch.columns
-            list(
-                self._helpers.map(
-                    lambda i, columns=columns: self._feed(units[i], self._chains[i], columns[i]), range(len(columns))
-                )
-            )
-            for index, bounds in stats.items():
-                bounds.update(columns[index])
-            numbers = np.arange(row, row + len(batch))
-            for index, field in enumerate(self._schema):
-                if has_cells(field.type):
-                    self._cells.check(columns[index], field.name, numbers)
-            for index in self._class_columns:
-                self.class_sets.update(value for value in columns[index].unique().to_pylist() if value is not None)
-            row += len(batch)
-            self._findings.count(rows=len(batch))
-        if row - first != part.rows:
-            raise CorruptError(f"{row - first} rows could be read of {part.rows}")
-        self._compare(part, units, stats)
+    def _check_rows(self, part: Part, sizes: list[int], first: int) -> bool:
+        schema = self._entry.schema
+        is_plain = self._entry.plain and len(part.files) == 1
+        files = open_files(self._backend, part, schema, sizes[: len(part.files)], is_plain)
+        stored = {name: place for file in files for name, place in file.places.items()}
+        self._note_needs(part, files)
+        hidden = self._hidden(part)
+        units = {name: UnitDigest(place.storage) for name, place in stored.items()}
+        stats = {
+            name: ColumnStats(place.storage) for name, place in stored.items() if str(place.field.id) in part.stats
+        }
+        at, row = 0, first
+        for rows, columns in PartRows(self._backend, part, files):
+            shown = _visible(hidden, at, rows)
+            numbers = np.arange(row, row + (rows if shown is None else len(shown)))
+
+            def feed(index: int, columns: Any = columns, rows: int = rows, shown: Any = shown) -> None:
+                name = schema.columns[index].name
+                self._feed(index, columns.get(name), rows, shown, stored.get(name), units.get(name), stats.get(name))
+
+            list(self._helpers.map(feed, range(len(schema))))
+            self._check_cells(columns, shown, numbers)
+            at, row = at + rows, row + len(numbers)
+            self._findings.count(rows=len(numbers))
+        self._compare(part, stored, units, stats)
         return True
 
-    @staticmethod
-    def _feed(unit: UnitDigest, chain: ColumnChain, column: pa.Array) -> None:
-        unit.update(column)
-        chain.update(column)
+    def _hidden(self, part: Part) -> RowNumbers | None:
+        if part.deletions is None:
+            return None
+        path = part.deletions.path
+        check_deletions(part.deletions, path)
+        return decode_deletions(self._backend.read(path), part.deletions, part.rows, path)
 
-    def _compare(self, part: Part, units: list[UnitDigest], stats: dict[int, ColumnStats]) -> None:
-        path = part.files[0].path
-        for index, name in enumerate(self._schema.names):
-            if part.values.get(self._ids[index]) != units[index].digest():
+    def _feed(
+        self, index: int, array: pa.Array | None, rows: int, shown: RowNumbers | None, place: ColumnPlace | None,
+        unit: UnitDigest | None, stats: ColumnStats | None,
+    ) -> None:  # fmt: skip
+        """Digest one column of a run of rows: as it is stored for the part, and as it is shown for the table."""
+        if array is None or place is None or unit is None:
+            shown_rows = rows if shown is None else len(shown)
+            self._chains[index].update(default_array(self._entry.schema.columns[index], shown_rows))
+            return
+        unit.update(array)
+        if shown is not None:
+            array = array.take(pa.array(shown))
+        if stats is not None:
+            stats.update(array)
+        self._chains[index].update(place.read(array, self._place))
+
+    def _check_cells(self, columns: dict[str, pa.Array], shown: RowNumbers | None, numbers: RowNumbers) -> None:
+        """The media of the visible rows: those of rows that are gone may have gone too."""
+        for index, column in enumerate(self._entry.schema.columns):
+            array = columns.get(column.name)
+            if array is None or not (has_cells(array.type) or index in self._class_columns):
+                continue
+            if shown is not None:
+                array = array.take(pa.array(shown))
+            if has_cells(array.type):
+                self._cells.check(array, column.name, numbers)
+            if index in self._class_columns:
+                self.class_sets.update(value for value in array.unique().to_pylist() if value is not None)
+
+    def _compare(
+        self, part: Part, stored: dict[str, ColumnPlace], units: dict[str, UnitDigest], stats: dict[str, ColumnStats]
+    ) -> None:
+        for name, unit in units.items():
+            number = stored[name].field.id or 0
+            path = (part.file_of(number) or part.files[0]).path
+            if part.values.get(str(number)) != unit.digest():
                 self._findings.add(
                     f"{path} column {name!r}",
-                    f"its values have the digest {units[index].digest()}, not that in the manifest",
+                    f"its values have the digest {unit.digest()}, not that in the manifest",
                 )
-        for index, bounds in stats.items():
-            type_ = self._schema.field(index).type
-            if not _bounds_hold(part.stats[self._ids[index]], bounds.to_json(), type_):
-                self._findings.add(
-                    f"{path} column {self._schema.names[index]!r}", "its statistics in the manifest leave out rows"
-                )
+            if name in stats and not _bounds_hold(part.stats[str(number)], stats[name].to_json(), stored[name].storage):
+                self._findings.add(f"{path} column {name!r}", "its statistics in the manifest leave out rows")
+
+    def _note_needs(self, part: Part, files: list[CheckedFile]) -> None:
+        """What a reader of the part needs, as its files are, whatever the manifest says of them."""
+        known = tuple(replace(one.file, schema=one.schema) for one in files)
+        self._needs.update(needs_of(self._entry.schema, [replace(part, files=known)])[1].read)
+
+    def _check_needs(self) -> None:
+        missing = sorted(self._needs - set(self._entry.requires.read))
+        if missing:
+            self._findings.add(self._place, f"its parts need {', '.join(missing)}, which it does not require")
+        elif self._needs and self._entry.plain:
+            self._findings.add(self._place, f"it says to be plain, and its parts need {', '.join(sorted(self._needs))}")
 
     def _check_columns(self) -> None:
         for index, name in enumerate(self._schema.names):
@@ -187,49 +227,26 @@ class PartVerifier:
                     f"{self._place} column {name!r}", f"the link of its full blocks is {PREFIX}{chain.link.hex()}"
                 )
 
-    def _batches(self, path: str, size: int, metadata: pq.FileMetaData) -> Iterator[pa.RecordBatch]:
-        """All rows of the file, its pages compared with their checksums; no more at once than a bound however it is coded."""
-        local = self._backend.local_path(path)
-        source: Any
-        if local is not None:
-            source = pa.OSFile(local)
-        elif size <= _WHOLE_BYTES:
-            source = pa.BufferReader(self._backend.read(path))
-        else:
-            source = pa.PythonFile(_RangeFile(self._backend, path, size), "r")
-        with pq.ParquetFile(source, metadata=metadata, page_checksum_verification=True) as file:
-            for number in range(metadata.num_row_groups):
-                group = metadata.row_group(number)
-                chunks = [group.column(i) for i in range(group.num_columns)]
-                if sum(chunk.total_uncompressed_size for chunk in chunks) > _MAX_GROUP:
-                    raise LimitError(f"row group {number} says to have more than {_MAX_GROUP} decoded bytes")
-                # A value of a dictionary can be as long as the whole chunk, and stand in every row.
-                widest = sum(chunk.total_uncompressed_size for chunk in chunks if "RLE_DICTIONARY" in chunk.encodings)
-                rows = max(1, min(_BATCH_ROWS, _BATCH_BYTES // max(widest, 1)))
-                yield from file.iter_batches(rows, [number], use_threads=False)
+
+def _told_sizes(part: Part) -> list[tuple[str, int]]:
+    """Every file of a part with the bytes that the manifest says it has."""
+    told = [(file.path, file.size) for file in part.files]
+    return told if part.deletions is None else [*told, (part.deletions.path, part.deletions.size)]
 
 
-def _check_schema(found: pa.Schema, expected: pa.Schema) -> None:
-    if not found.equals(expected, check_metadata=False):
-        raise CorruptError(
-            f"columns {found.names} of types {found.types}, expected {expected.names} of types {expected.types}"[:600]
-        )
-    for field, wanted in zip(found, expected, strict=True):
-        if list(_ids(field)) != list(_ids(wanted)):
-            raise CorruptError(
-                f"column {field.name!r} has the field ids {list(_ids(field))}, expected {list(_ids(wanted))}"[:600]
-            )
+def _told_digests(part: Part) -> list[tuple[str, str]]:
+    told = [(file.path, file.digest) for file in part.files]
+    return told if part.deletions is None else [*told, (part.deletions.path, part.deletions.digest)]
 
 
-def _ids(field: pa.Field) -> Iterator[bytes | None]:
-    yield (field.metadata or {}).get(b"PARQUET:field_id")
-    type_ = field.type
-    if pa.types.is_map(type_):
-        yield from _ids(type_.key_field)
-        yield from _ids(type_.item_field)
-    else:
-        for index in range(type_.num_fields):
-            yield from _ids(type_.field(index))
+def _visible(hidden: RowNumbers | None, at: int, rows: int) -> RowNumbers | None:
+    """The rows of a run, from the stored row `at` on, that are not deleted, counted from its first; None for all of them."""
+    if hidden is None:
+        return None
+    low, high = np.searchsorted(hidden, [at, at + rows]).tolist()
+    mask = np.ones(rows, np.bool_)
+    mask[hidden[low:high] - at] = False
+    return np.flatnonzero(mask).astype(np.int64)
 
 
 def _bounds_hold(told: object, found: JsonObject, type_: pa.DataType) -> bool:
@@ -248,33 +265,3 @@ def _bounds_hold(told: object, found: JsonObject, type_: pa.DataType) -> bool:
         return scalar.as_py() if pa.types.is_floating(type_) or pa.types.is_string(type_) else int(text)
 
     return bool(value(told["min"]) <= value(found["min"]) and value(found["max"]) <= value(told["max"]))
-
-
-class _RangeFile(io.RawIOBase):
-    """A large remote object as a file that pyarrow seeks in."""
-
-    def __init__(self, backend: Backend, path: str, size: int) -> None:
-        super().__init__()
-        self._backend = backend
-        self._path = path
-        self._size = size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + (self._at if whence == io.SEEK_CUR else self._size if whence == io.SEEK_END else 0)
-        return self._at
-
-    def read(self, size: int = -1) -> bytes:
-        end = self._size if size < 0 else min(self._at + size, self._size)
-        data = self._backend.read(self._path, self._at, end - self._at) if end > self._at else b""
-        self._at += len(data)
-        return data

@@ -11,7 +11,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from tableformat.errors import BackendError, CorruptError, FormatError, Problem, TableformatError
+from tableformat.errors import BackendError, CorruptError, ErasedError, FormatError, Problem, TableformatError
 
 __all__ = ["MAX_PROBLEMS", "Findings", "Progress", "VerifyReport"]
 
@@ -44,6 +44,8 @@ class VerifyReport:
     """How many problems were found; more than `problems` lists where there are very many."""
     problems: tuple[Problem, ...]
     """What is wrong, each with the file and, for media, the rows that show it. Empty: every byte is what it was."""
+    erased: int = 0
+    """Cells and entries whose bytes were erased on purpose. That is no damage."""
 
     @property
     def ok(self) -> bool:
@@ -57,7 +59,7 @@ class Findings:
     def __init__(self, progress: Progress | None = None) -> None:
         self._progress = progress
         self._lock = threading.Lock()
-        self._bytes = self._files = self._rows = self._blobs = self._references = self._count = 0
+        self._bytes = self._files = self._rows = self._blobs = self._references = self._count = self._erased = 0
         self._problems: list[Problem] = []
         self._told: set[tuple[str, str]] = set()
         self._hits: OrderedDict[tuple[str, str], list[str]] = OrderedDict()
@@ -71,12 +73,13 @@ class Findings:
             if self._progress is not None:
                 self._progress(self._bytes, self._files, path)
 
-    def count(self, *, rows: int = 0, blobs: int = 0, references: int = 0) -> None:
+    def count(self, *, rows: int = 0, blobs: int = 0, references: int = 0, erased: int = 0) -> None:
         """So many more were checked."""
         with self._lock:
             self._rows += rows
             self._blobs += blobs
             self._references += references
+            self._erased += erased
 
     def add(self, place: str, text: str, kind: str = "corrupt") -> None:
         """Something is wrong at `place`, a path in the store with more behind it; told once."""
@@ -122,6 +125,7 @@ class Findings:
                 self._references,
                 count,
                 tuple(problems[:MAX_PROBLEMS]),
+                self._erased,
             )
 
 
@@ -142,6 +146,9 @@ class _Guard:
     ) -> bool:
         if isinstance(error, BackendError):
             return False
+        if isinstance(error, ErasedError):
+            self._findings.count(erased=1)
+            return True
         if isinstance(error, TableformatError):
             self._findings.add(self._place, str(error), error.kind)
         elif isinstance(error, pa.ArrowException | OSError):  # of a Parquet file

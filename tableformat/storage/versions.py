@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
@@ -77,7 +77,8 @@ class Outcome:
 class Versions:
     """The versions of the artifact `name`. Holds no state but the backend: safe to share between threads.
 
-    `features` are the required features the caller knows; `sleep` and `random` pace retries.
+    `features` are the required features the caller knows; `sleep` and `random` pace retries. `seen` keeps, for each artifact,
+    what stands in the highest slot that was found: where to begin the next time. It saves requests and decides nothing.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Versions:
         features: Collection[str] = FEATURES,
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
+        seen: MutableMapping[str, Slot] | None = None,
     ) -> None:
         self.name = name
         """Name of the artifact."""
@@ -95,6 +97,7 @@ class Versions:
         """Its folder in the store."""
         self._backend = backend
         self._features = features
+        self._seen = seen
         self._sleep = sleep
         self._random = random or Random()  # noqa: S311 - spreads waits, guards nothing
         self._series = Series(
@@ -169,6 +172,7 @@ class Versions:
 
         Everything that `body` names has to be durable before. `rebase` is called before each attempt, the first
         included, with what stands in the slot before; without it `body` goes in as it is, after whatever is there.
+        Where a highest slot is known already it alone is read before: the one after it can only be created if it still is.
         When this returns with `created` the version survives power loss.
 
         Raises `ConflictError` (from `rebase`, or after 500 lost slots), `CommitStateUnknownError` when no answer can be
@@ -176,15 +180,21 @@ class Versions:
         feature that writers have to know; and errors of the backend while finding the slot. Nothing is deleted.
         """
         self._backend.probe()
-        head = self.head()
+        known = None if self._seen is None else self._seen.get(self.name)
+        # A tombstone may stand there by now: what it took the place of must not be built upon.
+        head = (self.read(known.slot) if known is not None else None) or self.head()
         for lost in range(_MAX_ROUNDS):
             if isinstance(head, VersionFile):
                 check_requires(head.requires, self._features, writing=True, path=self._shown(head.slot))
             candidate = body if rebase is None else rebase(body, head)
+            if candidate is None and rebase is not None and known is not None and lost == 0:
+                head = self.head()  # nothing new after what was the newest: is it still?
+                candidate = rebase(body, head)
             if candidate is None:
                 return Outcome(self._unchanged(head), created=False, lost=lost)
             made, other = self._attempt(candidate, head)
             if other is None:
+                self._note(made)
                 self._leave_hint(made.slot)
                 return Outcome(made, created=True, lost=lost)
             head = self._head(other.slot)
@@ -244,10 +254,17 @@ class Versions:
 
     def _head(self, near: int) -> Slot | None:
         found = self._series.newest(near)
-        return None if found is None else self._decode(found[1], found[0])
+        return None if found is None else self._note(self._decode(found[1], found[0]))
+
+    def _note(self, slot: Slot) -> Slot:
+        if self._seen is not None:
+            self._seen[self.name] = slot
+        return slot
 
     def _hint(self) -> int:
         """Where to begin. The hint may be absent, stale or nonsense: that costs requests and nothing else."""
+        if self._seen is not None and self.name in self._seen:
+            return self._seen[self.name].slot
         try:
             data = self._backend.read_or_none(f"{self.folder}/hint.json", limit=_MAX_HINT_BYTES)
             slot = 0 if data is None else decode_document(data, "hint.json").get("slot")

@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from tableformat.errors import SchemaError, message
+from tableformat.format.defaults import default_array
 from tableformat.format.schema import Schema, unknown_column
+from tableformat.format.texts import check_texts
 from tableformat.format.types import Field, MediaType, Where
 from tableformat.format.types.arrays import normal, nulls
 from tableformat.format.types.declare import fields_from_user
@@ -26,7 +28,7 @@ def schema_of_arrow(schema: pa.Schema) -> Schema:
 def adopt_columns(
     schema: Schema, data: pa.RecordBatch | pa.Table, place: Placer, row0: int = 0, uris: str | None = None
 ) -> list[pa.Array]:
-    """The stored arrays of Arrow data, one for each column of `schema`, in its order; missing columns are null."""
+    """The stored arrays of Arrow data, one for each column of `schema`, in its order; missing columns are their default, or null."""
     for name in data.schema.names:
         if name not in schema:
             raise unknown_column(name, schema.names)
@@ -36,6 +38,9 @@ def adopt_columns(
         )
     arrays = []
     for field in schema.columns:
+        if field.default is not None and field.name not in data.schema.names:
+            arrays.append(default_array(field, data.num_rows))
+            continue
         given = data.column(field.name) if field.name in data.schema.names else pa.nulls(data.num_rows)
         arrays.append(adopt(field, given, place, Where(field.name, row0), uris))
     return arrays
@@ -54,6 +59,10 @@ def adopt(
         array = array.combine_chunks()
         if isinstance(array, pa.ChunkedArray):
             array = pa.concat_arrays(array.chunks)
+    try:
+        check_texts(array)
+    except ValueError as error:
+        where.fail(None, expected="text in UTF-8", got=str(error)[:200], todo="give bytes as binary, or decode them first")
     hook = None if place is None else _hook(place, uris)
     how = Fitting(media=hook, known_ids=None if place is None else place.known_ids)
     return fit_field(field, array, where, how)

@@ -12,13 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tableformat.errors import FormatError, IllegalNameError, LimitError, NotFoundError, SchemaError, message
+from tableformat.format.limits import Limits
 from tableformat.format.manifest import Part, PartFile, TableEntry
 from tableformat.format.part import Layout, parse_footer, split_footer
+from tableformat.format.reference import NO_REACH, Reach
 from tableformat.format.schema import Schema
 from tableformat.storage.backend import Options, open_backend
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.interface import Backend, check_path
-from tableformat.table.limits import Limits
+from tableformat.storage.outside.reader import Outside
 from tableformat.table.source import TableSource
 from tableformat.table.table import Table
 
@@ -40,7 +42,9 @@ class _BareFile(PartFile):
         return self.name
 
 
-def read_bare(url: str, storage_options: Options | None = None, *, limits: Limits | None = None) -> Table:
+def read_bare(
+    url: str, storage_options: Options | None = None, *, limits: Limits | None = None, reach: Reach = NO_REACH
+) -> Table:
     """The Parquet file at `url`, or all `*.parquet` files below the folder `url`, as a table. Reads every footer.
 
     Files are taken in the order of their paths; those whose name, or a folder's, begins with `.` or `_` are left out. All
@@ -52,14 +56,14 @@ def read_bare(url: str, storage_options: Options | None = None, *, limits: Limit
     if name.endswith((".parquet", ".pq")):
         backend = open_backend(folder or ("/" if stem.startswith("/") else "."), storage_options)
         if backend.size(name) is not None:
-            return Table(_source(backend, [name], limits or Limits(), name))
+            return Table(_source(backend, [name], limits or Limits(), name, reach))
     backend = open_backend(stem, storage_options)
-    return Table(_source(backend, _list(backend), limits or Limits(), ""))
+    return Table(_source(backend, _list(backend), limits or Limits(), "", reach))
 
 
-def open_bare(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:  # noqa: ARG001 - the signature is shared
+def open_bare(backend: Backend, artifact: str, name: str, reach: Reach) -> TableSource:  # noqa: ARG001 - the signature is shared
     """The source of a bare table that was pickled; `name` is the file, or empty for all of the folder."""
-    return _source(backend, [name] if name else _list(backend), Limits(), name, allow)
+    return _source(backend, [name] if name else _list(backend), reach.limits, name, reach)
 
 
 def _list(backend: Backend) -> list[str]:
@@ -107,7 +111,7 @@ def _check_names(backend: Backend) -> None:
                 ) from error  # fmt: skip
 
 
-def _source(backend: Backend, names: list[str], limits: Limits, name: str, allow: tuple[str, ...] = ()) -> TableSource:
+def _source(backend: Backend, names: list[str], limits: Limits, name: str, reach: Reach = NO_REACH) -> TableSource:
     parts: list[Part] = []
     arrow: pa.Schema | None = None
     for path in names:
@@ -121,7 +125,7 @@ def _source(backend: Backend, names: list[str], limits: Limits, name: str, allow
                         todo="read them one by one")
             )  # fmt: skip
         decoded = sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))
-        parts.append(Part(metadata.num_rows, decoded, (_BareFile("", size, 0, "", None, path),), {}))
+        parts.append(Part(metadata.num_rows, decoded, (_BareFile("", size, 0, "", name=path),), {}))
     assert arrow is not None
     schema = Schema.from_user(arrow.remove_metadata())
     entry = TableEntry(rows=sum(part.rows for part in parts), schema=schema, layout=Layout(1, 1))
@@ -132,7 +136,8 @@ def _source(backend: Backend, names: list[str], limits: Limits, name: str, allow
         blobs=BlobReader(backend),
         address=f"{backend.root}/{name}" if name else backend.root,
         name=name,
-        allow=allow,
+        allow=reach.allow,
+        outside=Outside(backend.root, *reach[:3]),
         opener=open_bare,
         limits=limits,
         cells_prefix=backend.root.rstrip("/") + "/",

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from tableformat.errors import SchemaError, message
+from tableformat.format.defaults import default_array
 from tableformat.format.media.siblings import boxes_array
 from tableformat.format.schema import Schema, unknown_column
 from tableformat.format.types import (
@@ -55,7 +56,7 @@ def build_columns(
 ) -> list[pa.Array]:
     """The stored arrays of a batch, one for each column of `schema`, in its order.
 
-    `columns` are lists of Python values, all of one length; one that is missing is null, and what is said about media goes
+    `columns` are lists of Python values, all of one length; one that is missing is its default, or null, and what is said about media goes
     into the columns that annotate them. `row0` is the row of the table at which the batch begins, for errors. `ready` holds
     arrays that `TableInference.observe` made already. Nothing is placed before all plain columns are known to fit.
     """
@@ -75,6 +76,8 @@ def build_columns(
         try:
             if done is not None:
                 arrays[field.name] = fit_field(field, done, where, Fitting())
+            elif field.default is not None and field.name not in columns:
+                arrays[field.name] = default_array(field, count)
             elif field.annotates is not None and field.annotates[0] in columns:
                 arrays[field.name] = _annotation(
                     field, columns[field.annotates[0]], columns.get(field.name), schema.columns, place, where

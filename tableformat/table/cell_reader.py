@@ -25,8 +25,12 @@ from tableformat.errors import (
 )
 from tableformat.format.frame import decode_frame, frame_content_size
 from tableformat.format.media.classes import Classes
+from tableformat.format.media.links import check_url
 from tableformat.format.media.prepared import CHECKSUM_PREFIX, Cell
+from tableformat.format.reference import Known, Reach, known_of_cell
 from tableformat.storage.blob_reader import BlobRequest
+from tableformat.storage.locations import DATA
+from tableformat.storage.outside.reader import Wanted
 from tableformat.storage.versionfile import Input
 from tableformat.table.source import TableSource
 
@@ -56,6 +60,11 @@ class CellReader:
         """The store in which owned cells lie: a cell copied inside it needs no bytes to move."""
         return self._source.backend.root
 
+    def url_of(self, cell: Cell) -> str:
+        """The absolute URL of the file in which the bytes of an owned cell lie."""
+        prefix = self._source.cells_prefix or f"{self.root.rstrip('/')}/{DATA}"
+        return check_url(f"{prefix}{cell.uri}", "referring to media of another store")
+
     @property
     def input(self) -> Input | None:
         """The version that the cells belong to."""
@@ -74,7 +83,7 @@ class CellReader:
         """A seekable file over them. A large blob is read by whole MiB as it is asked for, and checked by the MiB."""
         if cell.inline is None and cell.encoding is None and cell.uri is not None:
             if cell.is_reference and cell.offset is None and not _is_known(cell.checksum):
-                return self._source.check_allowed(cell.uri)(cell.uri)
+                return self._source.open_reference(cell.uri, _known(cell))
             if not cell.is_reference and cell.size is not None:
                 return self._source.blobs.open_range(cell.uri, cell.offset or 0, cell.size, _raw(cell.checksum))
         return io.BytesIO(self.read(cell))
@@ -89,6 +98,8 @@ class CellReader:
         if cell.uri is None:
             raise FormatError(message("reading a media cell", expected="a uri or inline bytes", got="neither"))
         if cell.is_reference:
+            if self._source.outside is not None:
+                return self._source.outside.read(_wanted(cell), self._source.limits.decoded_media_bytes)
             return self._referred(cell.uri, cell.offset, cell.size, cell.checksum)
         if cell.size is None:
             raise FormatError(message("reading a media cell", path=cell.uri, expected="a size", got="null"))
@@ -164,6 +175,7 @@ class CellReader:
         offsets, sizes = file.field("offset").to_pylist(), file.field("size").to_pylist()
         found: list[bytes | None] = [None] * len(array)
         owned: list[int] = []
+        referred: list[tuple[int, Wanted]] = []
         for row in range(len(array)):
             if valid is not None and not valid[row]:
                 continue
@@ -181,6 +193,8 @@ class CellReader:
             cell.check()
             if cell.inline is None and not cell.is_reference:
                 owned.append(row)
+            elif cell.inline is None and self._source.outside is not None:
+                referred.append((row, _wanted(cell)))
             else:
                 found[row] = self._stored(cell)
         if any(sizes[row] is None for row in owned):
@@ -190,6 +204,11 @@ class CellReader:
         )
         for row, data in zip(owned, datas, strict=True):
             found[row] = data
+        if referred and self._source.outside is not None:
+            limit = self._source.limits.decoded_media_bytes
+            fetched = self._source.outside.read_many([wanted for _, wanted in referred], limit)
+            for (row, _), data in zip(referred, fetched, strict=True):
+                found[row] = data
         for row, encoding in enumerate(encodings):
             if encoding is not None and (stored := found[row]) is not None:
                 found[row] = self._decoded(stored, digests[row], uris[row])
@@ -207,11 +226,20 @@ def reopening(source: TableSource) -> tuple[Any, ...]:
                 got="one that was opened without its store",
             )
         )
-    return source.opener, source.backend, source.artifact, source.name, source.allow
+    return source.opener, source.backend, source.artifact, source.name, source.reach
 
 
-def _reopened(opener: Any, backend: Any, artifact: str, name: str, allow: tuple[str, ...]) -> CellReader:
-    return CellReader(opener(backend, artifact, name, allow))
+def _reopened(opener: Any, backend: Any, artifact: str, name: str, reach: Reach) -> CellReader:
+    return CellReader(opener(backend, artifact, name, reach))
+
+
+def _known(cell: Cell) -> Known:
+    return known_of_cell(cell.checksum, cell.version_id, cell.size, cell.offset)
+
+
+def _wanted(cell: Cell) -> Wanted:
+    assert cell.uri is not None
+    return Wanted(cell.uri, cell.offset, cell.size, _known(cell), _raw(cell.checksum))
 
 
 def cell_sizes(array: pa.StructArray) -> npt.NDArray[np.int64]:

@@ -131,6 +131,10 @@ class TableInference:
                        todo=f"{nearest(key, known)} · new_columns=True adds keys")  # fmt: skip
         raise misfit(where, values, column.type, one.type)
 
+    def restore(self, schema: Schema) -> None:
+        """Before the first batch: go on from the schema that another had, which followed the same table."""
+        self._schema, self._open = schema, False
+
     def accept(self, observed: Observed) -> None:
         """Take over what `observe` found."""
         self._schema = observed.schema

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from tableformat.errors import InvalidInputError, MissingExtraError, UsageError, message
 from tableformat.format.expr import Predicate, all_of, col
+from tableformat.format.media.classes import Classes
 from tableformat.format.schema import Schema
 from tableformat.storage.versionfile import Input
 from tableformat.table.arrow_out import without_extensions
@@ -120,6 +121,16 @@ class JoinedTable:
     def columns(self) -> list[str]:
         """The flattened names of the columns. Annotations of media are part of their media and have none."""
         return [column.name for column in visible_columns(self.schema)]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Empty: a joined table has no key."""
+        return ()
+
+    def classes_of(self, column: str, layer: str | None = None) -> Classes | None:
+        """The class set of a column, by its flattened name: as `Table.classes_of` of its side."""
+        sub_schema(self.schema, [column])
+        return self.chosen.classes_of(column, layer)
 
     @property
     def num_rows(self) -> int:
@@ -251,7 +262,7 @@ class JoinedTable:
             if not names:
                 yield rows_only(len(run))
                 continue
-            arrays = chosen.join.flat(run, names).columns
+            arrays = chosen.join.arrays(run, names)
             yield pa.RecordBatch.from_arrays(chosen.logical(names, arrays, len(run), media), schema=schema)
 
     def to_arrow(self, media: str = "cells", *, memory: Memory = None) -> pa.Table:
@@ -298,6 +309,13 @@ class JoinedTable:
                 stop = min(start + _ROWS, len(run))
                 batch = chosen.join.flat(run.slice(start, stop), names)
                 yield from chosen.decode(batch, numbers[start:stop].tolist(), media)
+
+    def flat_rows(self, media: MediaMode = "lazy", *, memory: Memory = None) -> Iterator[dict[str, Any]]:
+        """The rows of `rows`, in order, as values by flattened names; null where a side has no row."""
+        flatten, columns = self.chosen.flatten, self.columns
+        for row in self.rows(media, memory=memory):
+            values = flatten(row)
+            yield {name: values[name] for name in columns}
 
     def __iter__(self) -> Iterator[Row]:
         return self.rows()

@@ -19,6 +19,9 @@ FindName = Callable[[Any], str | None]
 
 _OPENING: Final[ContextVar[tuple[str, ...]]] = ContextVar("tableformat-opening-joins", default=())
 """The joined tables that are being opened, each for the one before it."""
+_OPENED: Final[ContextVar[list[int]]] = ContextVar("tableformat-opened-joins")
+"""How many of them the first has opened so far."""
+_MAX_OPENED: Final = 64
 
 
 def document_of(joined: JoinedTable, root: str, find_name: FindName, doing: str) -> JoinDocument:
@@ -74,7 +77,13 @@ def open_joined(item: JsonObject, address: str, open_target: Callable[[Target], 
         raise LimitError(message(doing, path=address, expected=f"at most {MAX_DEPTH} joins that read each other"))
     document = JoinDocument.from_json(item, address)
     token = _OPENING.set((*opening, address))
+    if not opening:
+        _OPENED.set([0])
+    count = _OPENED.get()
+    count[0] += 1
     try:
+        if count[0] > _MAX_OPENED:  # a few entries that each read the next one twice would be millions
+            raise LimitError(message(doing, path=address, expected=f"at most {_MAX_OPENED} joins that one reads", got="more"))
         return _join(document, address, open_target)
     finally:
         _OPENING.reset(token)

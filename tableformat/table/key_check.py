@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from tableformat.errors import KeyValueError, Problem, message
 from tableformat.format.keys import Hashes, key_hashes
 
-__all__ = ["RUN_ROWS", "KeyCheck"]
+__all__ = ["RUN_ROWS", "KeyCheck", "ascends", "key_not_unique"]
 
 RUN_ROWS: Final = 1 << 21
 """Hashes held in memory before they are spilled: 16 MiB, and as much again while they are sorted."""
@@ -56,7 +56,7 @@ class KeyCheck:
                 if self._last
                 else columns
             )
-            self.ascending = _ascends(joined)
+            self.ascending = ascends(joined)
             self._last = [column.slice(len(column) - 1, 1) for column in columns]
         if self._unique:
             self._pending.append(hashes)
@@ -130,15 +130,7 @@ class KeyCheck:
                 if len(problems) >= _MAX_SHOWN:
                     break
         if problems:
-            raise KeyValueError(
-                message(
-                    f"proving the key ({', '.join(self._names)}) unique",
-                    expected="every key once",
-                    got="keys that stand twice",
-                    todo="drop the duplicates, choose another key, or pass unique=False",
-                ),
-                problems,
-            )
+            raise key_not_unique(self._names, problems)
 
     @staticmethod
     def _suspected_keys(
@@ -151,7 +143,20 @@ class KeyCheck:
                 yield first_row + position, key
 
 
-def _ascends(columns: list[pa.Array]) -> bool:
+def key_not_unique(names: list[str], problems: list[Problem]) -> KeyValueError:
+    """The error for a key that stands twice; each of `problems` names one of the rows."""
+    return KeyValueError(
+        message(
+            f"proving the key ({', '.join(names)}) unique",
+            expected="every key once",
+            got="keys that stand twice",
+            todo="drop the duplicates, choose another key, or pass unique=False",
+        ),
+        problems,
+    )
+
+
+def ascends(columns: list[pa.Array]) -> bool:
     """Whether each row's key is above the key before it, column by column."""
     verdict: Any = None
     for column in reversed(columns):

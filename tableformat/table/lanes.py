@@ -14,7 +14,7 @@ from typing import Final
 
 __all__ = ["Budget", "Failure", "Lane"]
 
-_Job = tuple[Callable[[], object], "Budget | None", int]
+_Job = tuple[Callable[[], object], "Budget | None", int]  # a job of size -1 is done even after a failure
 
 
 class Failure:
@@ -48,10 +48,18 @@ class Budget:
     def take(self, size: int) -> None:
         """Wait until `size` more bytes fit, or all others are done, or a lane has failed."""
         with self._failure.changed:
-            self._failure.changed.wait_for(
-                lambda: self._failure.error is not None or not self._used or self._used + size <= self._limit
-            )
+            self._wait(size)
             self._used += size
+
+    def wait(self, size: int) -> None:
+        """Wait as `take` does, and take nothing."""
+        with self._failure.changed:
+            self._wait(size)
+
+    def _wait(self, size: int) -> None:
+        self._failure.changed.wait_for(
+            lambda: self._failure.error is not None or not self._used or self._used + size <= self._limit
+        )
 
     def give(self, size: int) -> None:
         """`size` bytes are done with."""
@@ -81,6 +89,16 @@ class Lane:
             self._jobs.append((job, budget, size))
             self._ready.notify()
 
+    def flush(self) -> None:
+        """Wait until the jobs so far are done, or passed over because a lane has failed. Does not raise."""
+        done = threading.Event()
+        with self._ready:
+            if self._thread is None:
+                return
+            self._jobs.append((done.set, None, -1))
+            self._ready.notify()
+        done.wait()
+
     def close(self) -> None:
         """Wait until all jobs are done and the thread has ended. Does not raise; see `Failure.check`."""
         if self._thread is not None:
@@ -99,7 +117,7 @@ class Lane:
                 return
             job, budget, size = entry
             try:
-                if self._failure.error is None:
+                if self._failure.error is None or size < 0:
                     job()
             except BaseException as error:  # noqa: BLE001 - handed to the caller's thread, whatever it is
                 self._failure.set(error)

@@ -40,10 +40,12 @@ from tableformat.format.media.base import CHECKS
 from tableformat.format.media.cells import build_cells, checksums
 from tableformat.format.media.headers import check_headers
 from tableformat.format.media.kinds import COMMON_FIELDS, FILE_TYPE, OUTER_FIELDS, cell_type
+from tableformat.format.media.links import check_url
 from tableformat.format.media.prepared import CHECKSUM_PREFIX
 from tableformat.format.types import Where
 from tableformat.storage.blobs import BlobWriter, Placed
 from tableformat.storage.locations import DATA, is_owned_uri
+from tableformat.table.reference_cells import are_plain_references
 
 __all__ = ["INLINE_BYTES", "MEDIA_CLASSES", "MediaPlacer"]
 
@@ -91,6 +93,7 @@ class MediaPlacer:
         open_url: OpenUrl | None = None,
         check: Check = "header",
         inline_bytes: int = INLINE_BYTES,
+        grant: Callable[[str], None] = lambda url: None,  # noqa: ARG005
     ) -> None:
         self._blobs = blobs
         self._root = root
@@ -102,6 +105,7 @@ class MediaPlacer:
             )
         self._check: Check = check
         self._inline_bytes = inline_bytes
+        self._grant = grant
         self._pending: list[Placed] = []
         self._slots: set[int] = set()
         self._uris: set[str] = set()
@@ -177,6 +181,8 @@ class MediaPlacer:
 
     def place_struct(self, kind: str, array: pa.Array, where: Where) -> pa.StructArray:
         """Cells of structs `{bytes, path}`, or of cells of this format, which are owned again or stay references."""
+        if array.type == cell_type(kind) and are_plain_references(array):
+            return array
         values: list[Any] = []
         make = MEDIA_CLASSES[kind]
         for row in array.to_pylist():
@@ -325,9 +331,15 @@ class MediaPlacer:
             if source is not None and source.reader is not None:
                 self.sources[id(source.reader)] = source.reader
             if source is not None and (source.is_reference or getattr(source.reader, "root", None) == self._root):
+                if source.is_reference and source.uri is not None:
+                    check_url(source.uri, "copying a reference")
                 made[index] = self._copied(kind, item)
             elif item.refer is not None:
+                self._grant(item.refer.uri)  # whoever refers to it may read it again
                 made[index] = _cell_row(kind, item, **item.refer._asdict())
+                if source is not None:  # of another store, where it may be stored as a frame
+                    made[index] |= {"digest": source.digest, "encoding": source.encoding}
+                    made[index]["file"]["content_type"] = source.content_type
             elif item.path is not None:
                 placed = self._put(self._blobs().put_stream(item.path, item.ext))
                 place = {
@@ -405,6 +417,17 @@ class MediaPlacer:
         return pa.StructArray.from_arrays(
             [whole, *(fields[f.name] for f in list(type_)[1:])], fields=list(type_), mask=_nulls(array)
         )
+
+    def named_objects(self) -> list[str]:
+        """Those of `objects` that have names by now, in no order. At any time."""
+        blobs = self._blobs() if self._slots else None
+        named = [slot for slot in self._slots if blobs is not None and blobs.has_name(slot)]
+        uris = blobs.uris(np.array(named, np.int32)).to_pylist() if blobs is not None and named else []
+        return [*uris, *self._uris]
+
+    def restore(self, uris: Iterable[str]) -> None:
+        """What the cells of rows point at that another placer of this table has placed."""
+        self._uris.update(uris)
 
     def objects(self) -> list[str]:
         """The relative uris of all packs and single blobs that the cells point at, sorted. After the last `seal`."""

@@ -8,12 +8,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Final, TypeVar
 
-__all__ = ["LOCAL_THREADS", "REMOTE_THREADS", "run_ordered"]
+__all__ = ["LOCAL_THREADS", "REMOTE_THREADS", "TAKE_THREADS", "run_ordered"]
 
 LOCAL_THREADS: Final = 2
 """Threads of a scan of files of this machine. Decoding leaves the interpreter's lock; each thread holds what it decodes."""
 REMOTE_THREADS: Final = 8
 """Threads of a scan where each request has to travel."""
+
+TAKE_THREADS: Final = 16
+"""Threads that fetch row groups for single rows where each request has to travel: of each, a few rows are kept."""
 
 T = TypeVar("T")
 

@@ -1,25 +1,39 @@
-"""Parts opened and read: the footer against its digest in the manifest, the schema against the entry, pages against their
+"""Parts opened and read: footers against their digests in the manifest, columns against the entry, pages against their
 checksums, and no more memory than a limit however large the numbers in a footer are.
+
+A part whose one file has exactly the columns of the table is read as it is. In others columns are found by field id,
+wherever they stand, and cast to the type that the table has now.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tableformat.errors import CorruptError, FormatError, LimitError, TableformatError, message
-from tableformat.format.manifest import Part
+from tableformat.errors import CorruptError, FormatError, LimitError, NotFoundError, TableformatError, message
+from tableformat.format.bound import BoundsOf, Leaf
+from tableformat.format.bounds import UNKNOWN, Bounds, bounds_of_part
+from tableformat.format.file_columns import FileColumns, as_widened, default_bounds
+from tableformat.format.limits import Limits
+from tableformat.format.manifest import Part, PartFile
+from tableformat.format.pages import chunk_start, decoded_size, iter_pages
 from tableformat.format.part import parse_footer, split_footer
+from tableformat.format.physical import schema_digest
+from tableformat.format.schema import Schema
+from tableformat.format.texts import check_texts
+from tableformat.format.types import Field
 from tableformat.storage.interface import Backend
+from tableformat.storage.moved import why_gone
 from tableformat.table.batches import rows_only
-from tableformat.table.leaves import Leaves
-from tableformat.table.limits import Limits
+from tableformat.table.deleted_rows import DeletedRows, load_deletions
+from tableformat.table.open_part import OpenFile, OpenPart, fields_of, group_starts, unit_starts
 from tableformat.table.range_file import RangeFile
+from tableformat.table.selection import Positions
 
 __all__ = ["PartReader"]
 
@@ -27,63 +41,187 @@ _FOOTERS: Final = 256
 _FOOTER_BYTES: Final = 32 << 20  # of footers kept, as they stand in files
 _TAIL_BYTES: Final = 64 << 10  # the first guess at the footer of a file that no manifest describes
 _THRIFT_BYTES: Final = 64 << 20
+_DELETED_BYTES: Final = 32 << 20
+_OLDER: Final = 16  # physical schemas that are kept
+_DIGESTS: Final = 1024
 
 
 class PartReader:
-    """Reads row groups of the parts of one table. Holds the parsed footers of the last parts; safe from many threads."""
+    """Opens and reads the parts of one table. Holds the parsed footers of the last parts and up to 32 MiB of deleted rows; safe
+    from many threads."""
 
-    def __init__(self, backend: Backend, schema: pa.Schema, limits: Limits, physical: pa.Schema | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        schema: Schema,
+        limits: Limits,
+        physical: pa.Schema | None = None,
+        *,
+        is_plain: bool = True,
+    ) -> None:
+        """`physical` is the schema of bare files, whose columns are then cast; `is_plain` is what the entry says of its parts."""
+        storage = schema.arrow_schema()
         self._backend = backend
-        self._schema = physical or schema
-        self._target = schema if physical is not None and not physical.equals(schema, check_metadata=False) else None
+        self._schema = schema
+        self._storage = storage
+        self._target = storage if physical is not None and not physical.equals(storage, check_metadata=False) else None
         self._limits = limits
-        self.leaves = Leaves.of_schema(self._schema)
-        """The leaf columns of every part."""
-        self._footers: OrderedDict[str, pq.FileMetaData] = OrderedDict()
+        self._is_plain = is_plain
+        self._own = FileColumns(physical or storage, schema)
+        self._own_digest = "" if is_plain else schema_digest(storage)
+        self._footers: OrderedDict[str, tuple[pq.FileMetaData, Positions]] = OrderedDict()
         self._footer_bytes = 0
+        self._deleted: OrderedDict[str, DeletedRows] = OrderedDict()
+        self._deleted_bytes = 0
         self._proven: tuple[Any, Any] | None = None
+        self._older: list[tuple[Any, Any, FileColumns]] = []
+        self._by_digest: dict[str, FileColumns] = {}
         self._lock = threading.Lock()
+
+    # -- parts
+
+    def open(self, part: Part, columns: Sequence[str]) -> OpenPart:
+        """A part for some columns. Reads the footers of the files that hold them, and which rows are deleted.
+
+        Raises `CorruptError` where footers, rows or columns are not those of the manifest.
+        """
+        names = list(dict.fromkeys(columns))
+        absent: dict[str, Field] = {}
+        if self._is_own(part):
+            file = part.files[0]
+            metadata, starts = self._footer(part, file)
+            files = [OpenFile(file.path, file.size, metadata, starts, self._own, names)]
+        else:
+            files = self._open_files(part, names, absent)
+        deleted = None if part.deletions is None else self._deleted_of(part)
+        return OpenPart(
+            part, files, absent, deleted, self._storage, self._limits.row_group_bytes, self.read_groups,
+            unit_starts(files, part.rows),
+        )  # fmt: skip
+
+    def _is_own(self, part: Part) -> bool:
+        """Whether the one file of a part has exactly the columns of the table, as the manifest says."""
+        if len(part.files) > 1 or part.files[0].columns is not None:
+            return False
+        return self._is_plain or part.files[0].schema == self._own_digest
+
+    def _open_files(self, part: Part, names: list[str], absent: dict[str, Field]) -> list[OpenFile]:
+        chosen: dict[PartFile, list[str]] = {}
+        for name in names:
+            column = self._schema[name]
+            file = part.file_of(column.id or 0)
+            if file is None:
+                absent[name] = column
+            else:
+                chosen.setdefault(file, []).append(name)
+        self._read_footers(part, list(chosen))
+        files = []
+        for file, held in chosen.items():
+            metadata, starts = self._footer(part, file)
+            columns = self._columns_of(metadata, file)
+            opened = OpenFile(file.path, file.size, metadata, starts, columns, held)
+            opened.places = {name: columns.place(name, file.path) for name in held}
+            files.append(opened)
+        return files
+
+    def part_bounds(self, part: Part) -> BoundsOf:
+        """What the manifest tells of the columns of a part; nothing of fields below them. May read a footer, of the first file
+        that has the physical schema."""
+
+        def bounds_of(leaf: Leaf) -> Bounds:
+            if len(leaf.path) > 1:
+                return UNKNOWN
+            if self._is_own(part):
+                return bounds_of_part(part.stats, leaf.column_id, leaf.storage, part.rows)
+            file = part.file_of(leaf.column_id or 0)
+            if file is None:
+                return default_bounds(self._schema[leaf.path[0]], part.rows)
+            storage = leaf.storage
+            if pa.types.is_temporal(storage) and not pa.types.is_date(
+                storage
+            ):  # text that counts units, of which type?
+                storage = self.columns_of(part, file).place(leaf.path[0], file.path).storage
+            bounds = bounds_of_part(part.stats, leaf.column_id, storage, part.rows)
+            return bounds if as_widened(storage, leaf.storage) else UNKNOWN
+
+        return bounds_of
+
+    def columns_of(self, part: Part, file: PartFile) -> FileColumns:
+        """Where the columns of the table stand in files with the physical schema of `file`. Reads the footer of the first."""
+        if (found := self._by_digest.get(file.schema or "")) is not None:
+            return found
+        return self._columns_of(self._footer(part, file)[0], file)
+
+    def _deleted_of(self, part: Part) -> DeletedRows:
+        deletions = part.deletions
+        assert deletions is not None
+        key = f"{deletions.path} {deletions.rows} {part.rows}"
+        with self._lock:
+            if (found := self._deleted.get(key)) is not None:
+                self._deleted.move_to_end(key)
+                return found
+        rows = load_deletions(self._backend, part)
+        assert rows is not None
+        deleted = DeletedRows(rows)
+        with self._lock:
+            if key not in self._deleted:
+                self._deleted[key] = deleted
+                self._deleted_bytes += deleted.nbytes
+            while len(self._deleted) > 1 and self._deleted_bytes > _DELETED_BYTES:
+                self._deleted_bytes -= self._deleted.popitem(last=False)[1].nbytes
+        return deleted
 
     # -- footers
 
-    def metadata(self, part: Part) -> pq.FileMetaData:
-        """The checked footer of a part. Raises `CorruptError` where its bytes, rows or schema are not those of the manifest."""
-        path = part.files[0].path
-        with self._lock:
-            if (found := self._footers.get(path)) is not None:
-                self._footers.move_to_end(path)
-                return found
-        metadata = self._read_footer(part)
-        with self._lock:
-            if path not in self._footers:
-                self._footers[path] = metadata
-                self._footer_bytes += metadata.serialized_size
-            while len(self._footers) > 1 and (len(self._footers) > _FOOTERS or self._footer_bytes > _FOOTER_BYTES):
-                self._footer_bytes -= self._footers.popitem(last=False)[1].serialized_size
-        return metadata
+    def _read_footers(self, part: Part, files: Sequence[PartFile]) -> None:
+        """The footers of several files of a part, those that are not held, in one go."""
+        missing = [file for file in files if file.footer_digest and file.path not in self._footers]
+        if len(missing) < 2:
+            return
+        tails = self._backend.read_ranges([(f.path, f.size - f.footer_size, f.footer_size) for f in missing])
+        for file, tail in zip(missing, tails, strict=True):
+            self._keep_footer(
+                part, file, parse_footer(tail, file.path, size=file.footer_size, digest=file.footer_digest)
+            )
 
-    def _read_footer(self, part: Part) -> pq.FileMetaData:
-        file = part.files[0]
-        if file.footer_digest:
-            tail = self._backend.read(file.path, file.size - file.footer_size, file.footer_size)
-            metadata = parse_footer(tail, file.path, size=file.footer_size, digest=file.footer_digest)
-        else:  # a bare file
-            tail = self._backend.read(file.path, max(0, file.size - _TAIL_BYTES), min(file.size, _TAIL_BYTES))
-            length = split_footer(tail, file.path)
-            if length > len(tail):
-                tail = self._backend.read(file.path, max(0, file.size - length), min(file.size, length))
-            metadata = parse_footer(tail[-length:], file.path)
+    def _footer(self, part: Part, file: PartFile) -> tuple[pq.FileMetaData, Positions]:
+        """The checked footer of a file, and the first row of each of its row groups with the number of all at the end."""
+        with self._lock:
+            if (found := self._footers.get(file.path)) is not None:
+                self._footers.move_to_end(file.path)
+                return found
+        return self._keep_footer(part, file, self._read_footer(file))
+
+    def _keep_footer(self, part: Part, file: PartFile, metadata: pq.FileMetaData) -> tuple[pq.FileMetaData, Positions]:
         if metadata.num_rows != part.rows:
             raise CorruptError(
-                message(
-                    "opening a part",
-                    path=file.path,
-                    expected=f"{part.rows} rows, as the manifest says",
-                    got=metadata.num_rows,
-                )
-            )
-        self._check_schema(metadata, file.path)
-        return metadata
+                message("opening a part", path=file.path, expected=f"{part.rows} rows, as the manifest says",
+                        got=metadata.num_rows)
+            )  # fmt: skip
+        if self._is_own(part):
+            self._check_schema(metadata, file.path)
+        made = metadata, group_starts(metadata)
+        with self._lock:
+            if file.path not in self._footers:
+                self._footers[file.path] = made
+                self._footer_bytes += metadata.serialized_size
+            while len(self._footers) > 1 and (len(self._footers) > _FOOTERS or self._footer_bytes > _FOOTER_BYTES):
+                self._footer_bytes -= self._footers.popitem(last=False)[1][0].serialized_size
+        return made
+
+    def _read_footer(self, file: PartFile) -> pq.FileMetaData:
+        if file.footer_digest:
+            try:
+                tail = self._backend.read(file.path, file.size - file.footer_size, file.footer_size)
+            except NotFoundError as error:
+                raise why_gone(self._backend, file.path, error) from error
+            return parse_footer(tail, file.path, size=file.footer_size, digest=file.footer_digest)
+        # a bare file
+        tail = self._backend.read(file.path, max(0, file.size - _TAIL_BYTES), min(file.size, _TAIL_BYTES))
+        length = split_footer(tail, file.path)
+        if length > len(tail):
+            tail = self._backend.read(file.path, max(0, file.size - length), min(file.size, length))
+        return parse_footer(tail[-length:], file.path)
 
     def _check_schema(self, metadata: pq.FileMetaData, path: str) -> None:
         """Compare the file's columns with the entry's. Parts of one table are equal, so the first proves the others."""
@@ -92,105 +230,127 @@ class PartReader:
         proven = self._proven
         if proven is not None and proven[1] == arrow_text and proven[0].equals(parquet):
             return
-        try:
-            found = parquet.to_arrow_schema()
-        except (pa.ArrowException, OSError) as error:
+        found, expected = _arrow_schema(metadata, path), self._own.physical
+        if not found.equals(expected, check_metadata=False):
             raise CorruptError(
-                message("opening a part", path=path, expected="a schema of Arrow types", got=str(error)[:300])
-            ) from error
-        if not found.equals(self._schema, check_metadata=False):
-            raise CorruptError(
-                message("opening a part", path=path, expected=f"the columns of the table, {_shown(self._schema, found)}",
-                        got=_shown(found, self._schema), todo="verify the store; of bare files, read those of one schema together")
+                message("opening a part", path=path, expected=f"the columns of the table, {_shown(expected, found)}",
+                        got=_shown(found, expected), todo="verify the store; of bare files, read those of one schema together")
             )  # fmt: skip
         self._proven = (parquet, arrow_text)
 
+    def _columns_of(self, metadata: pq.FileMetaData, file: PartFile) -> FileColumns:
+        """Where the columns of the table stand in an older file, as its own footer tells; files alike share what is found."""
+        arrow_text = (metadata.metadata or {}).get(b"ARROW:schema")
+        parquet = metadata.schema
+        for known, text, columns in self._older:
+            if text == arrow_text and known.equals(parquet):
+                return columns
+        columns = FileColumns(_arrow_schema(metadata, file.path), self._schema)
+        with self._lock:
+            self._older = [(parquet, arrow_text, columns), *self._older[: _OLDER - 1]]
+            if file.schema is not None and len(self._by_digest) < _DIGESTS:
+                self._by_digest[file.schema] = columns
+        return columns
+
     # -- rows
 
-    def row_bytes(self, metadata: pq.FileMetaData, columns: Sequence[str]) -> float:
-        """Bytes that a row of the columns takes decoded, about: told by the first row group."""
-        if not metadata.num_row_groups or not metadata.row_group(0).num_rows:
-            return 1.0
-        group = metadata.row_group(0)
-        widths = self.leaves.widths
-        total = 0.0
-        for number in self.leaves.of_columns(columns):
-            chunk = group.column(number)
-            total += max(chunk.total_uncompressed_size, chunk.num_values * (widths[number] or 8))
-        return max(total / float(group.num_rows), 0.01)
-
-    def read(
-        self, part: Part, groups: Sequence[int], columns: Sequence[str], *, threads: bool = False
+    def read_groups(
+        self, file: OpenFile, groups: Sequence[int], names: Sequence[str], threads: bool
     ) -> list[pa.RecordBatch]:
-        """The row groups `groups` of a part, neighbours, with `columns` in this order, as few batches as may be.
+        """The row groups `groups` of a file, neighbours, with the columns `names` in this order, as few batches as may be.
 
         Verifies the checksum of every page. Raises `CorruptError` where the file is damaged, `LimitError` where a row
         group asks for more than `Limits.row_group_bytes`.
         """
-        metadata = self.metadata(part)
-        path = part.files[0].path
-        leaves = self.leaves.of_columns(columns)
+        metadata, path = file.metadata, file.path
+        leaves = file.leaf_numbers(names)
         if not leaves:
             rows = sum(metadata.row_group(group).num_rows for group in groups)
             return [rows_only(rows)] if rows else []
-        pieces = self._bounded_rows(metadata, groups, leaves, path)
         batches: list[pa.RecordBatch]
         try:
-            with self._open(part, metadata, groups, leaves) as file:
+            source = self._file(file, groups, leaves)
+            pieces = self._bounded_rows(file, groups, leaves, source)
+            with self._open(file, source) as opened:
                 if pieces is None:
-                    batches = file.reader.read_row_groups(
+                    batches = opened.reader.read_row_groups(
                         list(groups), column_indices=leaves, use_threads=threads
                     ).to_batches()
                 else:
-                    batches = list(self._read_pieces(file, groups, leaves, pieces, path))
+                    batches = list(self._read_pieces(opened, groups, leaves, pieces, path))
         except TableformatError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise CorruptError(
                 message("reading a part", path=path, got=str(error)[:300], todo="verify the store")
             ) from error
+        self._check_texts(batches, path)
         found = sum(batch.num_rows for batch in batches)
         wanted = sum(metadata.row_group(group).num_rows for group in groups)
         if found != wanted:
             raise CorruptError(
                 message("reading a part", path=path, expected=f"{wanted} rows in row groups {list(groups)}", got=found)
             )
-        if batches and batches[0].schema.names != list(columns):
-            batches = [batch.select(list(columns)) for batch in batches]
+        if file.places:
+            return self._as_table(file, batches, names)
+        if batches and batches[0].schema.names != list(names):
+            batches = [batch.select(list(names)) for batch in batches]
         if self._target is not None:
             batches = [_cast(batch, self._target, path) for batch in batches]
         return batches
 
-    def _open(
-        self, part: Part, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int]
-    ) -> pq.ParquetFile:
-        path = part.files[0].path
-        local = self._backend.local_path(path)
-        source: Any
-        if local is not None:
-            source = pa.OSFile(local)
-        else:
-            source = pa.PythonFile(
-                RangeFile.fetch(self._backend, path, part.files[0].size, _chunk_ranges(metadata, groups, leaves)), "r"
+    def _as_table(self, file: OpenFile, batches: list[pa.RecordBatch], names: Sequence[str]) -> list[pa.RecordBatch]:
+        """Batches with the columns of an older file, by the names and in the types of the table."""
+        places = [file.places[name] for name in names]
+        order = {position: index for index, position in enumerate(sorted(place.position for place in places))}
+        schema = fields_of(self._storage, names)
+        return [
+            pa.RecordBatch.from_arrays(
+                [place.read(batch.column(order[place.position]), file.path) for place in places], schema=schema
             )
+            for batch in batches
+        ]
+
+    @staticmethod
+    def _check_texts(batches: Sequence[pa.RecordBatch], path: str) -> None:
+        """Pages say that bytes are text; engines that are given them as text do not look again."""
+        for batch in batches:
+            for field, array in zip(batch.schema, batch.columns, strict=True):
+                try:
+                    check_texts(array)
+                except ValueError as error:
+                    raise CorruptError(
+                        message("reading a part", path=f"{path}, column {field.name!r}", expected="text in UTF-8", got=str(error)[:200])
+                    ) from error
+
+    def _file(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int]) -> Any:
+        """The file for pyarrow; of a remote one the chunks that will be read are fetched now."""
+        local = self._backend.local_path(file.path)
+        if local is not None:
+            return pa.OSFile(local)
+        ranges = _chunk_ranges(file.metadata, groups, leaves)
+        if (total := sum(length for _, length in ranges)) > len(groups) * self._limits.row_group_bytes:
+            raise _too_large(file.path, groups[0], self._limits.row_group_bytes, f"{total} stored bytes")
+        return pa.PythonFile(RangeFile.fetch(self._backend, file.path, file.size, ranges), "r")
+
+    @staticmethod
+    def _open(file: OpenFile, source: Any) -> pq.ParquetFile:
         return pq.ParquetFile(
             source,
-            metadata=metadata,
+            metadata=file.metadata,
             page_checksum_verification=True,
             thrift_string_size_limit=_THRIFT_BYTES,
             thrift_container_size_limit=_THRIFT_BYTES,
         )
 
-    def _bounded_rows(
-        self, metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequence[int], path: str
-    ) -> int | None:
+    def _bounded_rows(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int], source: Any) -> int | None:
         """How many rows may be decoded at a time so that the limit holds whatever pages say; None: all of them.
 
         Text under a dictionary or prefix coding can be far longer than its pages: at most each value is as long as the
-        whole chunk. Fixed widths tell their size.
+        whole chunk, which is what the headers of its pages say and not what the footer does. Fixed widths tell their size.
         """
         limit = self._limits.row_group_bytes
-        widths = self.leaves.widths
+        metadata, widths = file.metadata, file.columns.leaves.widths
         least: int | None = None
         for group in groups:
             row_group = metadata.row_group(group)
@@ -198,17 +358,32 @@ class PartReader:
             for number in leaves:
                 chunk = row_group.column(number)
                 size, values = chunk.total_uncompressed_size, chunk.num_values
+                repeats: Collection[str] = ()
+                if not widths[number]:
+                    told, repeats = self._told_by_pages(chunk, source, file.path)
+                    size = max(size, told)
                 total += max(size, values * (widths[number] or 4))
-                if (
-                    not widths[number]
-                    and size * values > limit
-                    and {"RLE_DICTIONARY", "PLAIN_DICTIONARY", "DELTA_BYTE_ARRAY"} & set(chunk.encodings)
-                ):
+                if repeats and size * values > limit:
                     rows = max(1, int(limit * max(row_group.num_rows, 1) / max(values, 1) / max(size, 1)))
                     least = rows if least is None else min(least, rows)
             if total > limit:
-                raise _too_large(path, group, limit, total)
+                raise _too_large(file.path, group, limit, total)
         return least
+
+    def _told_by_pages(self, chunk: Any, source: Any, path: str) -> tuple[int, Collection[str]]:
+        """Decoded bytes of the pages of a chunk, and the codings under which values may be longer than their share of them."""
+        if not chunk.num_values:  # no page of it is read
+            return 0, ()
+        try:
+            return decoded_size(
+                iter_pages(
+                    lambda at, size: bytes(source.read_at(size, at)), chunk_start(chunk), chunk.total_compressed_size, path
+                )
+            )
+        except CorruptError:
+            if self._own.physical is not self._storage:  # bare files: some writers count chunks too short
+                return 0, chunk.encodings
+            raise
 
     def _read_pieces(self, file: pq.ParquetFile, groups: Sequence[int], leaves: list[int], rows: int, path: str) -> Any:
         for group in groups:
@@ -220,6 +395,16 @@ class PartReader:
                     raise _too_large(path, group, self._limits.row_group_bytes, f"more than {held}")
                 pieces.append(batch)
             yield from pa.Table.from_batches(pieces).combine_chunks().to_batches() if len(pieces) > 1 else pieces
+
+
+def _arrow_schema(metadata: pq.FileMetaData, path: str) -> pa.Schema:
+    """The columns of a file in Arrow's types, with their field ids."""
+    try:
+        return metadata.schema.to_arrow_schema()
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptError(
+            message("opening a part", path=path, expected="a schema of Arrow types", got=str(error)[:300])
+        ) from error
 
 
 def _cast(batch: pa.RecordBatch, target: pa.Schema, path: str) -> pa.RecordBatch:
@@ -256,12 +441,8 @@ def _chunk_ranges(metadata: pq.FileMetaData, groups: Sequence[int], leaves: Sequ
     ranges = []
     for group in groups:
         row_group = metadata.row_group(group)
-        for number in leaves:
-            chunk = row_group.column(number)
-            first = chunk.data_page_offset
-            if chunk.dictionary_page_offset is not None and 0 < chunk.dictionary_page_offset < first:
-                first = chunk.dictionary_page_offset
-            ranges.append((first, chunk.total_compressed_size))
+        chunks = [row_group.column(number) for number in leaves]
+        ranges += [(chunk_start(chunk), chunk.total_compressed_size) for chunk in chunks]
     return ranges
 
 

@@ -1,45 +1,54 @@
-"""Rows in, parts out: where row groups and parts end, and the pipeline that encodes, hashes and stores them.
+"""Rows in, parts out: where row groups and parts end, in the caller's thread, which only slices Arrow data.
 
-The caller's thread only slices Arrow data. Three lanes work beside it: one encodes row groups to Parquet, one hashes (the
-values of every column, and the bytes of every file) and writes, one makes finished files durable. What is in flight stays
-within `FLIGHT_BYTES`; nothing else grows with the rows but the list of finished parts (about a kilobyte each).
+What becomes of them (digests, Parquet, files) is the business of the lanes beside it (`part_lanes`). Nothing grows with
+the rows but the list of finished parts, about a kilobyte each.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tableformat.digest import PREFIX
 from tableformat.document import JsonObject
 from tableformat.format.keys import Cutter, Hashes, check_keys, key_hashes
-from tableformat.format.manifest import Part, PartFile
-from tableformat.format.part import MAX_GROUP_BYTES, Footer, Layout, PartEncoder, plan_group_rows
+from tableformat.format.manifest import Part, TableEntry
+from tableformat.format.part import MAX_GROUP_BYTES, Layout, plan_group_rows
 from tableformat.format.schema import Schema
 from tableformat.format.sizes import decoded_bytes, row_bytes, struct_children
-from tableformat.format.stats import ColumnStats, stats_columns
-from tableformat.format.value_digest import ColumnChain, UnitDigest
-from tableformat.storage.interface import Backend, Sink
+from tableformat.format.value_digest import BLOCK_ROWS, ColumnChain
+from tableformat.storage.interface import Backend
 from tableformat.table.key_check import KeyCheck
-from tableformat.table.lanes import Budget, Failure, Lane
+from tableformat.table.lanes import Failure
+from tableformat.table.part_lanes import FLIGHT_BYTES, CutPart, PartLanes
+from tableformat.table.part_lanes import one_chunk as _one_chunk
+from tableformat.table.resume import SealPoint, Segment
+from tableformat.table.reuse import Reuse, Reused
+from tableformat.table.stored_rows import iter_stored, rows_from
 
-__all__ = ["FLIGHT_BYTES", "PartStream", "StreamResult"]
+__all__ = ["FLIGHT_BYTES", "Continuation", "PartStream", "StreamResult"]
 
-FLIGHT_BYTES: Final = 32 << 20
-"""Decoded bytes of row groups on their way, besides the one that is being filled."""
-_FILE_BYTES: Final = 16 << 20  # encoded bytes that wait to be hashed and written
 _SAMPLE_ROWS: Final = 1024
 _SAMPLE_BYTES: Final = 16 << 20
 _ARRIVAL_ROWS: Final = 1 << 20
 _KEY_ROWS: Final = 4096
 _KEY_BYTES: Final = 4 << 20
 # A keyed table is cut finely, so that an edit rewrites little: about every 4,096 rows at first, sooner where rows are fat.
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """The rows of a table behind which those of a stream come."""
+
+    rows: int
+    """How many they are."""
+    chains: Callable[[Schema], Sequence[ColumnChain]]
+    """From the schema of the stream to the chains of its columns at their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +63,16 @@ class StreamResult:
     ascending: bool
     """Whether the keys ascend strictly; False without a key."""
     new_bytes: int
-    """Bytes of the files written."""
-
-
-class _OpenPart:
-    """A part while the lanes work on it. Its fields belong to the lane that is named beside them."""
-
-    def __init__(self, schema: Schema) -> None:
-        arrow = schema.arrow_schema()
-        self.encoder: PartEncoder | None = None  # encode lane
-        self.hash = hashlib.sha256()  # store lane, as all below
-        self.sink: Sink | None = None
-        self.values = [UnitDigest(field.type) for field in arrow]
-        self.stats = {index: ColumnStats(arrow.field(index).type) for index in stats_columns(schema)}
-        self.rows = 0
-        self.bytes = 0
+    """Bytes of the files written, those included that were there under the same name."""
+    reused: Reused = field(default_factory=Reused)
+    """What was taken from the version before."""
 
 
 class PartStream:
     """Takes storage arrays of one schema in row order and stores them as parts.
 
-    Belongs to one thread. An error of a lane is raised by the next call, and by every one after it.
+    With `before`, the entry that the table replaces, parts and columns that it has are not stored again. Belongs to one
+    thread. An error of a lane is raised by the next call, and by every one after it.
     """
 
     def __init__(
@@ -86,30 +84,36 @@ class PartStream:
         unique: bool = True,
         layout: Layout | None = None,
         part_rows: int | None = None,
+        before: TableEntry | None = None,
+        after: Continuation | None = None,
     ) -> None:
+        self._rows_before = 0 if after is None else after.rows
         self._backend = backend
         self.schema = schema
-        self._arrow = schema.arrow_schema()
-        self._json = {"schema": schema.to_json()}
-        self._key = [self._arrow.get_field_index(name) for name in key]
         self._key_names = list(key)
         self._layout = layout
         self._wanted_rows = part_rows
         self._cutter: Cutter | None = None
         self._check = KeyCheck(list(key), unique=unique)
         self._failure = Failure()
-        self._rows_budget, self._file_budget = Budget(FLIGHT_BYTES, self._failure), Budget(_FILE_BYTES, self._failure)
-        self._encode, self._store, self._sync = (Lane(name, self._failure) for name in ("encode", "store", "sync"))
-        self._chains = [ColumnChain(field.type) for field in self._arrow]
+        reuse = Reuse(backend, before, schema) if before is not None and before.parts.count else None
+        self._lanes = PartLanes(backend, schema, self._failure, reuse)
+        self._lanes.layout = layout
+        if after is not None:
+            self._lanes.chains[:] = after.chains(schema)
+        self._arrow = self._lanes.arrow
+        self._key = [self._arrow.get_field_index(name) for name in key]
         self._waiting: list[pa.Table] = []  # rows before the layout is settled
         self._waiting_bytes = 0
         self._group: list[pa.Table] = []
         self._group_rows = self._group_bytes = 0
-        self._part: _OpenPart | None = None
+        self._part: CutPart | None = None
         self._part_rows = self._part_bytes = 0
-        self._parts: list[Part | None] = []
         self._closed = False
         self._filled = 0  # rows that went into a row group
+        self._points: deque[tuple[int, int, list[bytes]]] | None = (
+            None  # parts and rows that were ended, links of the chains
+        )
         self.rows = 0
         """Rows taken."""
 
@@ -149,6 +153,7 @@ class PartStream:
             else:
                 rows = self._wanted_rows or _ARRIVAL_ROWS
             self._layout = Layout(plan_group_rows(widest), rows, cut="key" if self._key else "arrival")
+            self._lanes.layout = self._layout
             for table in waiting:
                 self._take(table)
         return self._layout
@@ -164,16 +169,16 @@ class PartStream:
         hashes: Hashes = key_hashes(columns)
         self._check.add(columns, hashes)
         if self._cutter is None:
-            self._cutter = Cutter(layout.part_rows)
+            self._cutter = Cutter(layout.part_rows, self._rows_before)
         at = 0
         while at < len(hashes):
             end = self._cutter.next_end(hashes, at)
             stop = len(hashes) if end is None else end
-            parts_before = len(self._parts)
+            parts_before = len(self._lanes.parts)
             taken = self._fill(table.slice(at, stop - at), stop_at_part=True)
             self._cutter.advance(taken)
             at += taken
-            if len(self._parts) > parts_before:  # the part grew too large in bytes
+            if len(self._lanes.parts) > parts_before:  # the part grew too large in bytes
                 self._cutter.start_part()
             elif end is not None and at == end:
                 self._end_part()
@@ -219,70 +224,86 @@ class PartStream:
         group = pa.concat_tables(self._group).combine_chunks()
         size = self._group_bytes
         if self._part is None:
-            self._part = _OpenPart(self.schema)
-        part = self._part
+            self._part = self._lanes.open_part()
         self._part_rows += self._group_rows
         self._part_bytes += size
         self._group, self._group_rows, self._group_bytes = [], 0, 0
-        self._encode.submit(lambda: self._encode_group(part, group), self._rows_budget, size)
-        self._store.submit(lambda: self._digest_group(part, group, size), self._rows_budget, size)
+        self._lanes.add(self._part, group, size)
 
     def _end_part(self) -> None:
         self._end_group()
-        if self._part is None:
-            return
-        part, index = self._part, len(self._parts)
-        self._parts.append(None)
-        self._part, self._part_rows, self._part_bytes = None, 0, 0
-        self._encode.submit(lambda: self._finish_encoding(part, index))
+        if self._part is not None:
+            part, self._part, self._part_rows, self._part_bytes = self._part, None, 0, 0
+            self._lanes.end(part)
+            if self._points is not None:
+                links: list[bytes] = []  # filled by a lane, when the chains have come so far
+                self._points.append((len(self._lanes.parts), self._filled, links))
+                self._lanes.mark(links.extend)
 
-    # The lanes
+    # How far all is durable
 
-    def _encode_group(self, part: _OpenPart, group: pa.Table) -> None:
-        if part.encoder is None:
+    def watch(self) -> None:
+        """From now on remember where parts end, for `safe`."""
+        self._points = deque()
 
-            def keep(piece: bytes) -> None:
-                self._store.submit(lambda: self._store_bytes(part, piece), self._file_budget, len(piece))
+    def safe(self, rows: Collection[int] | None = None) -> SealPoint | None:
+        """The last end of a part up to which all is durable, of those that were not told yet; of `rows`, where it is given, alone. Does not
+        wait, but raises what a lane raised."""
+        self._failure.check()
+        finished, best = self._lanes.finished, None
+        while self._points and self._points[0][0] <= finished and (self._points[0][2] or not self.schema.columns):
+            point = self._points.popleft()
+            best = point if rows is None or point[1] in rows else best
+        if best is None:
+            return None
+        count, reached, links = best
+        parts = tuple(part for part in self._lanes.parts[:count] if part is not None)
+        told = {str(column.id): PREFIX + link.hex() for column, link in zip(self.schema.columns, links, strict=True)}
+        return SealPoint(reached, (Segment(self.schema, self._settle(), parts),), told)
 
-            part.encoder = PartEncoder(self._arrow, self._settle(), self._json, keep)
-        part.encoder.write(group)
+    @property
+    def fill(self) -> tuple[int, float]:
+        """Parts that were ended, and how full the open one is, from 0 to 1; in a table with a key its length is not known before."""
+        if self._layout is None:
+            return 0, 0.0
+        rows = (self._part_rows + self._group_rows) / self._layout.part_rows
+        size = (self._part_bytes + self._group_bytes) / self._layout.part_bytes
+        return len(self._lanes.parts), max(rows, size)
 
-    def _finish_encoding(self, part: _OpenPart, index: int) -> None:
-        assert part.encoder is not None
-        footer = part.encoder.close()
-        part.encoder = None
-        self._store.submit(lambda: self._finish_storing(part, index, footer))
+    def cut(self, *, wait: bool) -> None:
+        """End the open part here; with `wait`, until all is durable."""
+        if self.rows > self._filled or self._part is not None or self._group_rows:
+            self._settle()
+            self._end_part()
+            if self._cutter is not None:
+                self._cutter.start_part()
+        if wait:
+            self._lanes.flush()
 
-    def _store_bytes(self, part: _OpenPart, piece: bytes) -> None:
-        if part.sink is None:
-            part.sink = self._backend.writer("data")
-        part.hash.update(piece)
-        part.sink.write(piece)
+    def go_on(self, sealed: SealPoint) -> None:
+        """Before the first row: go on behind rows that a stream of this schema and layout has stored. Reads the columns of the key, and the rows since
+        the last full block."""
+        parts = list(sealed.segments[0].parts)
+        self._lanes.take_up(parts)
+        self.rows = self._filled = sealed.rows
+        for row, columns in self._read_keys(parts) if self._key else ():
+            check_keys(self._key_names, columns, row)
+            self._check.add(columns, key_hashes(columns))
+        if self._key:
+            self._cutter = Cutter(self._settle().part_rows, self._rows_before + sealed.rows)
+        self._chain_on(parts, sealed)
 
-    def _digest_group(self, part: _OpenPart, group: pa.Table, size: int) -> None:
-        for index, column in enumerate(group.columns):
-            array = _one_chunk(column)
-            part.values[index].update(array)
-            self._chains[index].update(array)
-            if index in part.stats:
-                part.stats[index].update(array)
-        part.rows += group.num_rows
-        part.bytes += size
-
-    def _finish_storing(self, part: _OpenPart, index: int, footer: Footer) -> None:
-        assert part.sink is not None
-        file = PartFile(PREFIX + part.hash.hexdigest(), footer.file_size, footer.size, footer.digest)
-        ids = [str(column.id) for column in self.schema.columns]
-        self._parts[index] = Part(
-            part.rows,
-            part.bytes,
-            (file,),
-            {ids[i]: unit.digest() for i, unit in enumerate(part.values)},
-            {ids[i]: stats.to_json() for i, stats in part.stats.items()},
-        )
-        sink = part.sink
-        self._sync.submit(lambda: sink.commit(file.path))
-        part.sink = None
+    def _chain_on(self, parts: Sequence[Part], sealed: SealPoint) -> None:
+        total = self._rows_before + sealed.rows
+        start = max(total - total % BLOCK_ROWS - self._rows_before, 0)
+        if start:
+            self._lanes.chains[:] = [
+                ColumnChain(field.type, self._rows_before + start, bytes.fromhex(sealed.links[str(column.id)].removeprefix(PREFIX)))
+                for field, column in zip(self._arrow, self.schema.columns, strict=True)
+            ]  # fmt: skip
+        for table in rows_from(self._backend, self.schema, parts, start):
+            for chain, column in zip(self._lanes.chains, table.columns, strict=True):
+                chain.update(_one_chunk(column))
 
     # The end
 
@@ -291,9 +312,8 @@ class PartStream:
         try:
             layout = self._settle()
             self._end_part()
-            self._close_lanes()
-            self._failure.check()
-            parts = tuple(part for part in self._parts if part is not None)
+            self._lanes.close()
+            parts = tuple(part for part in self._lanes.parts if part is not None)
             if prove:
                 self._check.finish(lambda: self._read_keys(parts))
             self._check.close()
@@ -303,49 +323,28 @@ class PartStream:
         self._closed = True
         columns = {
             str(column.id): {"digest": chain.digest(), "link": PREFIX + chain.link.hex()}
-            for column, chain in zip(self.schema.columns, self._chains, strict=True)
+            for column, chain in zip(self.schema.columns, self._lanes.chains, strict=True)
         }
         ascending = bool(self._key) and self._check.ascending
-        return StreamResult(layout, parts, self.rows, columns, ascending, sum(part.files[0].size for part in parts))
-
-    def _close_lanes(self) -> None:
-        for lane in (self._encode, self._store, self._sync):
-            lane.close()
+        return StreamResult(layout, parts, self.rows, columns, ascending, self._lanes.new_bytes, self._lanes.reused)
 
     def abort(self) -> None:
         """Stop the lanes; what was stored stays for the collector. May be called twice."""
         if not self._closed:
             self._closed = True
             self._failure.set(RuntimeError("the writer was stopped"))
-            self._close_lanes()
+            self._lanes.abort()
             self._check.close()
-            if self._part is not None and self._part.sink is not None:
-                self._part.sink.abort()
 
     def read_back(self, parts: Sequence[Part], columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The stored rows again, a row group at a time, from parts that are durable."""
-        for part in parts:
-            path = part.files[0].path
-            source: Any = self._backend.local_path(path) or pa.BufferReader(self._backend.read(path))
-            with pq.ParquetFile(source, page_checksum_verification=True) as file:
-                for index in range(file.num_row_groups):
-                    yield file.read_row_group(index, columns=columns, use_threads=False)
+        return iter_stored(self._backend, self.schema, parts, columns)
 
     def _read_keys(self, parts: Sequence[Part]) -> Iterator[tuple[int, list[pa.Array]]]:
         row = 0
         for table in self.read_back(parts, self._key_names):
             yield row, [_one_chunk(table.column(name)) for name in self._key_names]
             row += table.num_rows
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return (
-        column.chunk(0)
-        if column.num_chunks == 1
-        else pa.concat_arrays(column.chunks)
-        if column.num_chunks
-        else pa.array([], column.type)
-    )
 
 
 def _table_bytes(table: pa.Table) -> int:

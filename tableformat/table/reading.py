@@ -15,18 +15,22 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from tableformat.format.bound import Bound, bind
+from tableformat.errors import CorruptError, message
+from tableformat.format.bound import Bound, bind, find_leaf
+from tableformat.format.bounds import UNKNOWN, Bounds
 from tableformat.format.expr import Predicate
 from tableformat.format.manifest import Part
 from tableformat.table.batches import batch_of, joined, select
 from tableformat.table.cell_reader import CellReader
 from tableformat.table.group_cache import GroupCache
-from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, run_ordered
+from tableformat.table.open_part import OpenFile, OpenPart
+from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, TAKE_THREADS, run_ordered
 from tableformat.table.part_reader import PartReader
+from tableformat.table.recipe import duckdb_view
 from tableformat.table.scan import (
     SPAN_BYTES,
+    GroupRows,
     PartRows,
     Span,
     part_starts,
@@ -34,6 +38,9 @@ from tableformat.table.scan import (
     plan_spans,
     plan_take,
     plan_take_groups,
+    rows_within,
+    sorted_run,
+    total_bytes,
 )
 from tableformat.table.selection import Filter, Indices, Picked, Positions, RowRange, Sliced, Step
 from tableformat.table.source import TableSource
@@ -77,7 +84,9 @@ class Reading:
         self.storage = self.schema.arrow_schema()
         self.cells = CellReader(source)
         """Reads what media cells point at."""
-        self._parts = PartReader(source.backend, self.storage, source.limits, source.physical)
+        self._parts = PartReader(
+            source.backend, self.schema, source.limits, source.physical, is_plain=source.entry.plain
+        )
         self._cache = GroupCache(source.limits.cache_bytes)
         self._starts: Positions | None = None
         self._lock = threading.Lock()
@@ -89,9 +98,15 @@ class Reading:
         return self.source.parts()
 
     def starts(self) -> Positions:
-        """The number of each part's first row."""
+        """The number of each part's first row, and of all at the end. Raises `CorruptError` where the entry says another one."""
         if self._starts is None:
-            self._starts = part_starts(self.parts())
+            starts, rows = part_starts(self.parts()), self.source.entry.rows
+            if int(starts[-1]) != rows:
+                raise CorruptError(
+                    message("reading a table", path=self.source.address, expected=f"{rows} rows, as its entry says",
+                            got=f"{starts[-1]} in its parts", todo="verify the store")
+                )  # fmt: skip
+            self._starts = starts
         return self._starts
 
     def bind(self, predicate: Predicate) -> Bound:
@@ -102,6 +117,28 @@ class Reading:
             return next((number for number in classes if classes.names[number] == name), None)
 
         return bind(predicate, self.schema, class_id)
+
+    def row_bytes(self, columns: Sequence[str]) -> float:
+        """Bytes that a row of the columns takes decoded, about: told by the first part that has rows. Reads its footers."""
+        part = next((part for part in self.parts() if part.rows), None)
+        return 1.0 if part is None or not columns else self._parts.open(part, columns).row_bytes(columns)
+
+    def span_of(self, column: str) -> int | None:
+        """How many whole numbers there are from the least to the most of a column of them, as the statistics of all parts
+        tell; None where they do not."""
+        leaf = find_leaf(self.schema, column)
+        found = [self._parts.part_bounds(part)(leaf) for part in self.parts() if part.rows]
+        lows, highs = [bounds.least for bounds in found], [bounds.most for bounds in found]
+        if not found or not all(isinstance(value, int) for value in (*lows, *highs)):
+            return None
+        return int(max(highs)) - int(min(lows)) + 1  # type: ignore[type-var, arg-type]  # all are whole numbers
+
+    def duckdb_view(self, name: str) -> str:
+        """The statement that creates a view `name` of the table in DuckDB."""
+        source = self.source
+        return duckdb_view(
+            name, self.schema, self.parts(), source.backend.uri, self._parts.columns_of, plain=source.entry.plain
+        )
 
     # -- carrying out
 
@@ -156,7 +193,8 @@ class Reading:
         most = _SMALL_BYTES if self.source.backend.is_local else 0
         small: list[PartRows] = []
         small_bytes = 0
-        for wanted in plan_parts(parts, self.starts(), rows, where):
+        may_match = None if where is None else lambda part: where.may_match(self._parts.part_bounds(part))
+        for wanted in plan_parts(parts, self.starts(), self._narrowed(rows, where), may_match):
             part = parts[wanted.part]
             if part.bytes <= SPAN_BYTES:  # small parts are read together, and their footers there
                 small.append(wanted)
@@ -168,42 +206,45 @@ class Reading:
             if small:
                 yield self._small_parts(small, columns, where), small_bytes
                 small, small_bytes = [], 0
-            metadata = self._parts.metadata(part)
-            row_bytes = self._parts.row_bytes(
-                metadata, list(dict.fromkeys([*columns, *(where.columns if where else ())]))
-            )
-            for span in plan_spans(metadata, wanted, row_bytes, where, self._parts.leaves):
-                yield (lambda span=span: self._read_span(span, columns, where)), row_bytes * _span_rows(metadata, span)  # type: ignore[misc]  # bound now
+            opened = self._open(part, columns, where)
+            row_bytes, sizes = opened.row_bytes(opened.names), opened.sizes
+            for span in plan_spans(sizes, wanted, row_bytes, opened.may_match(where)):
+                rows_held = sum(sizes[unit] for unit in span.units)
+                yield (lambda one=opened, span=span: _read_span(one, span, columns, where)), row_bytes * rows_held  # type: ignore[misc]  # bound now
         if small:
             yield self._small_parts(small, columns, where), small_bytes
+
+    def _narrowed(self, rows: range, where: Bound | None) -> range:
+        """Those of `rows` among which all lie that a filter keeps, where the table is sorted by a column that it tests: by
+        halving, so that few of many parts are asked for what they hold."""
+        entry, parts = self.source.entry, self.parts()
+        if where is None or not entry.sorted or not entry.table_key or "deletions" in entry.requires.read:
+            return rows
+        leaf = next((leaf for leaf in where.leaves if leaf.path == (entry.table_key[0],)), None)
+        if leaf is None or not _has_total_order(leaf.storage):
+            return rows
+
+        def may(part: Part, *, is_low: bool) -> bool:
+            found = self._parts.part_bounds(part)(leaf)
+            assumed = Bounds(None, found.most, None, None) if is_low else Bounds(found.least, None, None, None)
+            return where.may_match(lambda other: assumed if other == leaf else UNKNOWN)
+
+        run = sorted_run(parts, lambda part: may(part, is_low=True), lambda part: may(part, is_low=False))
+        starts = self.starts()
+        return rows_within(rows, int(starts[run.start]), int(starts[run.stop]))
 
     def _small_parts(
         self, wanted: list[PartRows], columns: list[str], where: Bound | None
     ) -> Callable[[], list[Piece]]:
         return lambda: [piece for one in wanted for piece in self._read_part(one, columns, where)]
 
-    def _read_part(self, wanted: PartRows, columns: list[str], where: Bound | None) -> list[Piece]:
-        metadata = self._parts.metadata(self.parts()[wanted.part])
-        spans = plan_spans(metadata, wanted, 1.0, where, self._parts.leaves)
-        return [piece for span in spans for piece in self._read_span(span, columns, where)]
+    def _open(self, part: Part, columns: Sequence[str], where: Bound | None) -> OpenPart:
+        return self._parts.open(part, [*columns, *(where.columns if where else ())])
 
-    def _read_span(self, span: Span, columns: list[str], where: Bound | None) -> list[Piece]:
-        part = self.parts()[span.part]
-        if where is None:
-            return [
-                piece for piece in _wanted(self._parts.read(part, span.groups, columns), span) if piece.batch.num_rows
-            ]
-        # The filter's columns first: where no row matches, the others are not read.
-        tested = joined(self._parts.read(part, span.groups, where.columns))
-        (found,) = _wanted([tested], span)
-        mask = _true_rows(where.mask(found.batch))
-        if not len(mask):
-            return []
-        others = [name for name in columns if name not in where.columns]
-        read = joined(self._parts.read(part, span.groups, others)) if others else tested
-        arrays = [(tested if name in where.columns else read).column(name) for name in columns]
-        (piece,) = _wanted([batch_of(arrays, columns, self.storage, tested.num_rows)], span)
-        return [_kept(piece, mask)]
+    def _read_part(self, wanted: PartRows, columns: list[str], where: Bound | None) -> list[Piece]:
+        opened = self._open(self.parts()[wanted.part], columns, where)
+        spans = plan_spans(opened.sizes, wanted, 1.0, opened.may_match(where))
+        return [piece for span in spans for piece in _read_span(opened, span, columns, where)]
 
     # -- single rows
 
@@ -211,7 +252,7 @@ class Reading:
         if not len(rows):
             return
         needed = list(dict.fromkeys([*columns, *(where.columns if where else ())]))
-        total = sum(part.bytes for part in self.parts()) / max(self.source.entry.rows, 1)
+        total = total_bytes(self.parts()) / max(self.source.entry.rows, 1)
         # One pass over the row groups for as many rows as fit in half of the budget.
         count = int(np.clip(self.source.limits.flight_bytes / 2 / max(total, 1), _MIN_TAKE_ROWS, _TAKE_ROWS))
         for at in range(0, len(rows), count):
@@ -231,18 +272,15 @@ class Reading:
         parts, begins = plan_take(self.starts(), wanted)
         gathered: list[list[pa.Array]] = [[] for _ in columns]
         for place, number in enumerate(parts.tolist()):
-            part = self.parts()[number]
-            inside = wanted[begins[place] : begins[place + 1]] - self.starts()[number]
-            for group in plan_take_groups(self._parts.metadata(part), number, inside):
-                arrays = self._columns(part, number, group.group, columns)
-                low = int(group.rows[0])
-                if (np.diff(group.rows) == 1).all():
-                    taken = [array.slice(low, len(group.rows)) for array in arrays]
-                else:
-                    chosen = pa.array(group.rows)
-                    taken = [array.take(chosen) for array in arrays]
-                for column, array in zip(gathered, taken, strict=True):
-                    column.append(array)
+            opened = self._parts.open(self.parts()[number], columns)
+            inside = opened.stored_rows(wanted[begins[place] : begins[place + 1]] - self.starts()[number])
+            for file in opened.files:
+                places = [columns.index(name) for name in file.names]
+                for taken in self._take_groups(opened, file, number, inside):
+                    for column, array in zip(places, taken, strict=True):
+                        gathered[column].append(array)
+            for name in opened.absent:
+                gathered[columns.index(name)].append(opened.default(name, len(inside)))
         columns_of = [arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays) for arrays in gathered]
         if order is not None:
             back = np.empty(len(order), np.int64)
@@ -251,16 +289,35 @@ class Reading:
             columns_of = [array.take(places) for array in columns_of]
         return Piece(batch_of(columns_of, columns, self.storage, len(rows)), rows)
 
-    def _columns(self, part: Part, number: int, group: int, columns: list[str]) -> list[pa.Array]:
-        """Whole columns of a row group, from the cache where they are there."""
-        found = self._cache.get_many(number, group, columns)
-        missing = [name for name in columns if name not in found]
+    def _take_groups(
+        self, opened: OpenPart, file: OpenFile, number: int, inside: Positions
+    ) -> Iterator[list[pa.Array]]:
+        """The columns of the rows `inside` a file, a row group at a time; several at the same time where requests travel."""
+
+        def take(group: GroupRows) -> list[pa.Array]:
+            arrays = self._columns(opened, file, number, group.group)
+            low = int(group.rows[0])
+            if (np.diff(group.rows) == 1).all():
+                return [array.slice(low, len(group.rows)) for array in arrays]
+            chosen = pa.array(group.rows)
+            return [array.take(chosen) for array in arrays]
+
+        groups = plan_take_groups(file.starts, inside)
+        if self.source.backend.is_local:
+            return map(take, groups)
+        tasks = (((lambda group=group: take(group)), 0.0) for group in groups)
+        return run_ordered(tasks, 0.0, TAKE_THREADS)
+
+    def _columns(self, opened: OpenPart, file: OpenFile, number: int, group: int) -> list[pa.Array]:
+        """Whole columns of a row group of a file, from the cache where they are there: those that are asked for of it."""
+        found = self._cache.get_many(number, group, file.names)
+        missing = [name for name in file.names if name not in found]
         if missing:
-            batch = joined(self._parts.read(part, [group], missing, threads=True))
+            batch = joined(opened.read_groups(file, [group], missing, True))
             for name in missing:
                 found[name] = batch.column(name)
                 self._cache.put(number, group, name, found[name])
-        return [found[name] for name in columns]
+        return [found[name] for name in file.names]
 
     def row(self, number: int, columns: list[str]) -> Piece:
         """One row of the table."""
@@ -320,6 +377,40 @@ def _sliced(stream: Iterator[Piece], step: Sliced) -> Iterator[Piece]:
             return
 
 
+def _read_span(opened: OpenPart, span: Span, columns: list[str], where: Bound | None) -> list[Piece]:
+    if where is None:
+        return [piece for piece in _wanted(opened.read(span.units, columns), span) if piece.batch.num_rows]
+    # The filter's columns first: where no row of a unit matches, the others are not read of it.
+    tested = joined(opened.read(span.units, where.columns))
+    (found,) = _wanted([tested], span)
+    mask = _true_rows(where.mask(found.batch))
+    if not len(mask):
+        return []
+    others = [name for name in columns if name not in where.columns]
+    if others and span.step == 1 and len(span.units) > 1:
+        return list(_units_kept(opened, span, columns, others, tested, span.start + mask))
+    read = joined(opened.read(span.units, others)) if others else tested
+    arrays = [(tested if name in where.columns else read).column(name) for name in columns]
+    (piece,) = _wanted([batch_of(arrays, columns, opened.storage, tested.num_rows)], span)
+    return [_kept(piece, mask)]
+
+
+def _units_kept(
+    opened: OpenPart, span: Span, columns: list[str], others: list[str], tested: pa.RecordBatch, kept: Positions
+) -> Iterator[Piece]:
+    """The rows `kept` of a span, ascending: of units that have none the columns `others` are not read. `tested` has the rest."""
+    sizes = opened.sizes
+    ends = np.cumsum([sizes[unit] for unit in span.units])
+    hit = np.unique(np.searchsorted(ends, kept, "right"))
+    for run in np.split(hit, np.flatnonzero(np.diff(hit) > 1) + 1):
+        low, high = int(ends[run[0]]) - sizes[span.units[run[0]]], int(ends[run[-1]])
+        read = joined(opened.read(span.units[run[0] : run[-1] + 1], others))
+        mine = tested.slice(low, high - low)
+        arrays = [(read if name in others else mine).column(name) for name in columns]
+        piece = Piece(batch_of(arrays, columns, opened.storage, high - low), range(span.first + low, span.first + high))
+        yield _kept(piece, kept[(kept >= low) & (kept < high)] - low)
+
+
 def _wanted(batches: Sequence[pa.RecordBatch], span: Span) -> Iterator[Piece]:
     """The wanted rows of the batches of a span, in their order."""
     rows = span.rows
@@ -341,6 +432,12 @@ def _wanted(batches: Sequence[pa.RecordBatch], span: Span) -> Iterator[Piece]:
         yield Piece(whole.take(pa.array(chosen)), range(span.first + rows.start, span.first + rows.stop, rows.step))
 
 
+def _has_total_order(type_: pa.DataType) -> bool:
+    """Whether bounds of a type, and the order in which a table is sorted by it, are one order for sure."""
+    types = pa.types
+    return bool(types.is_integer(type_) or types.is_date(type_) or types.is_timestamp(type_) or types.is_string(type_))
+
+
 def _true_rows(mask: pa.Array | pa.Scalar) -> Positions:
     """Where a mask is true: null is not."""
     return np.asarray(pc.indices_nonzero(mask)).astype(np.int64)
@@ -352,7 +449,3 @@ def _kept(piece: Piece, mask: Positions) -> Piece:
     rows = piece.rows
     chosen = rows[mask] if isinstance(rows, np.ndarray) else rows.start + mask * rows.step
     return Piece(piece.batch.take(pa.array(mask)), chosen)
-
-
-def _span_rows(metadata: pq.FileMetaData, span: Span) -> int:
-    return sum(metadata.row_group(group).num_rows for group in span.groups)

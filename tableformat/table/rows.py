@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tableformat.errors import NotFoundError, UsageError, message
+from tableformat.format.malformed import Telling
 from tableformat.format.media.base import Deferred, Media
 from tableformat.format.media.boxes import Box
 from tableformat.format.media.cells import read_cells
@@ -122,9 +123,11 @@ def decode_columns(
     for column in visible_columns(schema):
         array = given[column.name]
         if not isinstance(column.type, MediaType):
-            values[column.name] = to_python(column.type, array, nested)
+            with Telling("reading rows", f"{reader.source.address}, column {column.name!r}"):
+                values[column.name] = to_python(column.type, array, nested)
         elif media == "bytes":
-            values[column.name] = reader.read_array(array)
+            with Telling("reading media", f"{reader.source.address}, column {column.name!r}"):
+                values[column.name] = reader.read_array(array)
         else:
             said = {
                 role: given[sibling.name]

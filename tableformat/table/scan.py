@@ -1,23 +1,22 @@
-"""Plans of reads: which parts, which row groups and which rows of them. Pure: footers come in, nothing is opened.
+"""Plans of reads: which parts, which units of them and which rows. Pure: sizes come in, nothing is opened.
 
-A `Span` is some rows of one part, read in one go. Parts and row groups whose statistics show that no row can match are left
-out, and on any doubt they stay.
+All rows here are visible ones: a part counts as many as are left of it. A *unit* is a run of rows of a part that is read
+as a whole: a row group, or several where columns stand in several files. A `Span` is some rows of one part, read in one
+go. Parts and units of which statistics show that no row can match are left out, and on any doubt they stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
 import numpy as np
-import pyarrow.parquet as pq
 
-from tableformat.format.bound import Bound, BoundsOf, Leaf
-from tableformat.format.bounds import UNKNOWN, Bounds, bounds_of_group, bounds_of_part
 from tableformat.format.manifest import Part
-from tableformat.table.leaves import Leaves
+from tableformat.storage.lazy_parts import LazyParts
 from tableformat.table.selection import Positions
 
 __all__ = [
@@ -26,11 +25,14 @@ __all__ = [
     "PartRows",
     "Span",
     "part_starts",
-    "plan_groups",
     "plan_parts",
     "plan_spans",
     "plan_take",
     "plan_take_groups",
+    "plan_units",
+    "rows_within",
+    "sorted_run",
+    "total_bytes",
 ]
 
 SPAN_BYTES: Final = 4 << 20
@@ -52,11 +54,11 @@ class PartRows:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Row groups of one part that are read together, and which of their rows are wanted."""
+    """Units of one part that are read together, and which of their rows are wanted."""
 
     part: int
-    groups: tuple[int, ...]
-    """Numbers of the row groups, neighbours, ascending."""
+    units: tuple[int, ...]
+    """Numbers of the units, neighbours, ascending."""
     first: int
     """The number in the table of their first row."""
     start: int
@@ -66,7 +68,7 @@ class Span:
 
     @property
     def rows(self) -> range:
-        """The wanted rows, counted from the first of the groups."""
+        """The wanted rows, counted from the first of the units."""
         return range(self.start, self.stop, self.step)
 
 
@@ -74,7 +76,6 @@ class Span:
 class GroupRows:
     """Single rows of one row group."""
 
-    part: int
     group: int
     rows: Positions
     """Counted from the group's first row, ascending."""
@@ -83,12 +84,20 @@ class GroupRows:
 def part_starts(parts: Sequence[Part]) -> Positions:
     """The number in the table of each part's first row, and the number of all rows at the end."""
     starts = np.zeros(len(parts) + 1, np.int64)
-    np.cumsum([part.rows for part in parts], out=starts[1:])
+    counts = parts.row_counts if isinstance(parts, LazyParts) else [part.visible_rows for part in parts]
+    np.cumsum(counts, out=starts[1:])
     return starts
 
 
-def plan_parts(parts: Sequence[Part], starts: Positions, rows: range, where: Bound | None = None) -> Iterator[PartRows]:
-    """The parts that hold `rows` of the table, in the order of `rows`, without those that cannot match `where`."""
+def total_bytes(parts: Sequence[Part]) -> int:
+    """Decoded bytes of all parts."""
+    return parts.total_bytes if isinstance(parts, LazyParts) else sum(part.bytes for part in parts)
+
+
+def plan_parts(
+    parts: Sequence[Part], starts: Positions, rows: range, may_match: Callable[[Part], bool] | None = None
+) -> Iterator[PartRows]:
+    """The parts that hold `rows` of the table, in the order of `rows`, without those that cannot match."""
     if not len(rows):
         return
     ascending = rows.step > 0
@@ -98,27 +107,23 @@ def plan_parts(parts: Sequence[Part], starts: Positions, rows: range, where: Bou
     for number in range(begin, end) if ascending else range(end - 1, begin - 1, -1):
         part = parts[number]
         first = int(starts[number])
-        wanted = _rows_within(rows, first, first + part.rows)
-        if len(wanted) and (where is None or where.may_match(_part_bounds(part))):
+        wanted = rows_within(rows, first, int(starts[number + 1]))
+        if len(wanted) and (may_match is None or may_match(part)):
             yield PartRows(number, first, wanted.start - first, wanted.stop - first, wanted.step)
 
 
-def _part_bounds(part: Part) -> BoundsOf:
-    """What the manifest tells of the columns of a part; nothing of fields below them."""
+def sorted_run(parts: Sequence[Part], low_may: Callable[[Part], bool], high_may: Callable[[Part], bool]) -> range:
+    """The numbers of the parts among which all lie that may match, of a table whose parts ascend by a column.
 
-    def bounds_of(leaf: Leaf) -> Bounds:
-        return UNKNOWN if len(leaf.path) > 1 else bounds_of_part(part.stats, leaf.column_id, leaf.storage, part.rows)
-
-    return bounds_of
-
-
-def _group_bounds(group: pq.RowGroupMetaData, leaves: Leaves | None) -> BoundsOf:
-    """What a footer tells of the leaves of a row group."""
-    known = leaves.of_path if leaves is not None else {}
-    return lambda leaf: bounds_of_group(group, known.get(leaf.path), leaf.storage)
+    `low_may` says whether rows with values up to those of a part may match, `high_may` whether rows with values from those of a
+    part on may: of ascending parts the first is false and then true, the second true and then false. Asks of few parts.
+    """
+    first = bisect_left(parts, True, key=low_may)
+    last = bisect_left(parts, True, lo=first, key=lambda part: not high_may(part))
+    return range(first, last)
 
 
-def _rows_within(rows: range, low: int, high: int) -> range:
+def rows_within(rows: range, low: int, high: int) -> range:
     """The members of `rows` from `low` up to `high`, as a range of the same step."""
     step = abs(rows.step)
     if rows.step > 0:
@@ -129,43 +134,36 @@ def _rows_within(rows: range, low: int, high: int) -> range:
     return range(first, max(rows.stop, low - 1), -step)
 
 
-def plan_groups(
-    metadata: pq.FileMetaData, wanted: PartRows, where: Bound | None = None, leaves: Leaves | None = None
+def plan_units(
+    sizes: Sequence[int], wanted: PartRows, may_match: Callable[[int], bool] | None = None
 ) -> Iterator[tuple[int, int, range]]:
-    """The row groups of a part that hold wanted rows and may match, in order: (group, first row in the part, rows in the part)."""
+    """The units of a part that hold wanted rows and may match, in order: (unit, first row in the part, rows in the part)."""
     rows = range(wanted.start, wanted.stop, wanted.step)
-    numbers = range(metadata.num_row_groups)
-    sizes = [metadata.row_group(number).num_rows for number in numbers]
+    numbers = range(len(sizes))
     ends = list(accumulate(sizes))
     for number in numbers if wanted.step > 0 else reversed(numbers):
         high = ends[number]
         low = high - sizes[number]
-        found = _rows_within(rows, low, high)
-        if not len(found):
-            continue
-        if where is not None and not where.may_match(_group_bounds(metadata.row_group(number), leaves)):
-            continue
-        yield number, low, found
+        found = rows_within(rows, low, high)
+        if len(found) and (may_match is None or may_match(number)):
+            yield number, low, found
 
 
 def plan_spans(
-    metadata: pq.FileMetaData,
-    wanted: PartRows,
-    row_bytes: float,
-    where: Bound | None = None,
-    leaves: Leaves | None = None,
+    sizes: Sequence[int], wanted: PartRows, row_bytes: float, may_match: Callable[[int], bool] | None = None
 ) -> Iterator[Span]:
-    """The row groups of a part that are to be read, neighbours joined up to `SPAN_BYTES` at `row_bytes` decoded bytes a row."""
+    """The units of a part that are to be read, `sizes` rows each; neighbours joined up to `SPAN_BYTES` at `row_bytes` decoded
+    bytes a row."""
     most = max(int(SPAN_BYTES / max(row_bytes, 0.01)), 1)
     run: list[tuple[int, int, range]] = []
     held = 0
-    for group, low, rows in plan_groups(metadata, wanted, where, leaves):
-        count = metadata.row_group(group).num_rows
-        joins = run and wanted.step > 0 and group == run[-1][0] + 1 and held + count <= most
+    for unit, low, rows in plan_units(sizes, wanted, may_match):
+        count = sizes[unit]
+        joins = run and wanted.step > 0 and unit == run[-1][0] + 1 and held + count <= most
         if run and not joins:
             yield _span(wanted, run)
             run, held = [], 0
-        run.append((group, low, rows))
+        run.append((unit, low, rows))
         held += count
     if run:
         yield _span(wanted, run)
@@ -174,7 +172,7 @@ def plan_spans(
 def _span(wanted: PartRows, run: list[tuple[int, int, range]]) -> Span:
     low = run[0][1]
     start, stop = run[0][2].start - low, run[-1][2].stop - low
-    return Span(wanted.part, tuple(group for group, _, _ in run), wanted.first + low, start, stop, wanted.step)
+    return Span(wanted.part, tuple(unit for unit, _, _ in run), wanted.first + low, start, stop, wanted.step)
 
 
 def plan_take(starts: Positions, rows: Positions) -> tuple[Positions, Positions]:
@@ -184,10 +182,8 @@ def plan_take(starts: Positions, rows: Positions) -> tuple[Positions, Positions]
     return parts.astype(np.int64), np.append(begins, len(rows)).astype(np.int64)
 
 
-def plan_take_groups(metadata: pq.FileMetaData, part: int, rows: Positions) -> Iterator[GroupRows]:
-    """For sorted `rows`, counted from the first row of the part: the rows of each row group that holds some."""
-    starts = np.zeros(metadata.num_row_groups + 1, np.int64)
-    np.cumsum([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)], out=starts[1:])
+def plan_take_groups(starts: Positions, rows: Positions) -> Iterator[GroupRows]:
+    """For sorted stored `rows` of a part: the rows of each row group that holds some. `starts` are those of the row groups."""
     groups, begins = plan_take(starts, rows)
     for place, group in enumerate(groups.tolist()):
-        yield GroupRows(part, group, rows[begins[place] : begins[place + 1]] - starts[group])
+        yield GroupRows(group, rows[begins[place] : begins[place + 1]] - starts[group])

@@ -5,18 +5,20 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from tableformat.errors import AccessRefusedError, UsageError, message
+from tableformat.format.limits import Limits
 from tableformat.format.manifest import Part, TableEntry
 from tableformat.format.media.classes import Classes
 from tableformat.format.media.prepared import OpenUrl
+from tableformat.format.reference import Known, Reach, is_allowed
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.interface import Backend
+from tableformat.storage.outside.reader import Outside
 from tableformat.storage.versionfile import Input
-from tableformat.table.limits import Limits
 
 __all__ = ["Opener", "TableSource", "is_allowed"]
 
@@ -28,7 +30,8 @@ class TableSource:
     backend: Backend
     entry: TableEntry
     load_parts: Callable[[], Sequence[Part]]
-    """The parts, in row order. Called once, when rows are first asked for."""
+    """The parts, in row order; a sequence that is not a list or tuple may parse each when it is asked for. Called once, when
+    rows are first asked for."""
     blobs: BlobReader
     address: str
     """What messages call the table, such as `/data#animals@sha256:…/train`."""
@@ -40,6 +43,8 @@ class TableSource:
     """Prefixes of URLs that references may lead to."""
     open_url: OpenUrl | None = None
     """Opens a URL that is allowed; None where no opener was given."""
+    outside: Outside | None = None
+    """Follows references in place of `open_url`, with the whole policy; None for a table of no store."""
     load_classes: Callable[[str], Classes] | None = None
     """From the digest of a class set to the set."""
     opener: Opener | None = None
@@ -52,14 +57,28 @@ class TableSource:
     input: Input | None = None
     """The version that it belongs to, as an input of what is made from it; None for a table of no version."""
     _lock: Any = field(default_factory=threading.Lock, repr=False)
-    _parts: list[tuple[Part, ...]] = field(default_factory=list, repr=False)
+    _parts: list[Sequence[Part]] = field(default_factory=list, repr=False)
 
-    def parts(self) -> tuple[Part, ...]:
+    def parts(self) -> Sequence[Part]:
         """The parts, loaded once."""
         with self._lock:
             if not self._parts:
-                self._parts.append(tuple(self.load_parts()))
+                self._parts.append(self.load_parts())
             return self._parts[0]
+
+    @property
+    def reach(self) -> Reach:
+        """What a pickle holds of what the caller allowed."""
+        outside = self.outside
+        reach = Reach(self.allow) if outside is None else outside.reach
+        return reach._replace(limits=self.limits)
+
+    def open_reference(self, url: str, known: Known) -> BinaryIO:
+        """A file over the external `url`. Raises `AccessRefusedError`, and `ReferenceChangedError` where it is another object
+        than was known."""
+        if self.outside is not None:
+            return self.outside.open(url, known)
+        return self.check_allowed(url)(url)
 
     def check_allowed(self, url: str) -> OpenUrl:
         """Who opens the external `url`; raises `AccessRefusedError` unless a prefix in `allow` covers it."""
@@ -94,30 +113,5 @@ class TableSource:
         return self.load_classes(digest)
 
 
-Opener = Callable[[Backend, str, str, tuple[str, ...]], TableSource]
-"""(backend, `artifact`, `name`, `allow`) of a source → the source again."""
-
-
-def is_allowed(url: str, allow: Sequence[str]) -> bool:
-    """Whether `url` lies below one of the prefixes in `allow`.
-
-    A prefix ends at a segment: `s3://bucket/a` covers `s3://bucket/a/b` and not `s3://bucket/ab`. URLs with `..` segments,
-    backslashes, percent-encoded dots or chained file systems (`::`) are below nothing.
-    """
-    if "::" in url or "\\" in url or "%2e" in url.lower() or any(part in (".", "..") for part in url.split("/")):
-        return False
-    scheme, mark, rest = url.partition("://")
-    if not mark:
-        return False
-    host = rest.partition("/")[0]
-    if "@" in host:
-        return False
-    for prefix in allow:
-        stem = prefix.rstrip("/")
-        if "://" not in prefix or not stem.partition("://")[2]:
-            if prefix in (f"{scheme}://", f"{scheme}:///"):  # a whole scheme, allowed on purpose
-                return True
-            continue
-        if url == stem or url.startswith((stem + "/", stem + "?")):
-            return True
-    return False
+Opener = Callable[[Backend, str, str, Reach], TableSource]
+"""(backend, `artifact`, `name`, `reach`) of a source → the source again."""

@@ -14,6 +14,7 @@ from tableformat.errors import InvalidInputError, MissingExtraError, UsageError,
 from tableformat.format.expr import Predicate, all_of, col
 from tableformat.format.manifest import TableEntry
 from tableformat.format.media.classes import Classes
+from tableformat.format.reference import Reach
 from tableformat.format.schema import Schema
 from tableformat.format.types import ClassType, Field, MediaType, walk
 from tableformat.storage.interface import Backend
@@ -136,18 +137,37 @@ class Table:
             else None
         )
 
-    def files(self) -> list[str]:
+    @property
+    def why_not_plain(self) -> tuple[str, ...]:
+        """What another engine that reads the files of the table as they are would get wrong; empty where it reads its rows."""
+        return self._source.entry.why_not_plain
+
+    def files(self, *, force: bool = False) -> list[str]:
         """Where other engines find the Parquet files of its parts, in row order.
 
-        Raises `UsageError` for a selection, and where reading the files as they are would not give the table's rows.
+        Raises `UsageError` for a selection, and where reading the files as they are would not give the table's rows: with
+        `force` they are listed all the same, without those of deletions. `duckdb_view` reads such a table right.
         """
         self._check_whole("the files")
-        if not self._source.entry.plain:
+        parts = self._source.parts()
+        hidden = [part for part in parts if part.deletions is not None or len(part.files) > 1]
+        if not force and (hidden or not self._source.entry.plain):
             raise UsageError(
                 message("listing the files of a table", path=self._source.address, expected="parts that any engine may read as they are",
-                        got="parts with other names or types, or with deleted rows", todo="compact it with --plain, or read it as Arrow data")
+                        got="; ".join(self.why_not_plain) or "parts with deleted rows or of several files",
+                        todo="compact it with --plain, read it as Arrow data, or through the view of duckdb_view() (files --view)")
             )  # fmt: skip
-        return [self._source.backend.uri(file.path) for part in self._source.parts() for file in part.files]
+        return [self._source.backend.uri(file.path) for part in parts for file in part.files]
+
+    def duckdb_view(self, name: str | None = None) -> str:
+        """The SQL by which DuckDB makes a view that has the rows of this table, in storage types and in no order; it has the name
+        of the entry, or `name`.
+
+        Columns are found by field id, the files of one part joined by position, deleted rows left out, defaults filled in.
+        Reads the footer of one file of each schema that its parts have. Raises `UsageError` for a selection.
+        """
+        self._check_whole("a view")
+        return self._reading.duckdb_view(name or self._source.name or "table")
 
     def _check_whole(self, what: str) -> None:
         if self._selection.columns is not None or self._selection.steps:
@@ -388,8 +408,8 @@ class Table:
     # -- as an object
 
     def __reduce__(self) -> tuple[Callable[..., Table], tuple[Any, ...]]:
-        opener, backend, artifact, name, allow = reopening(self._source)
-        return open_pickled, (opener, backend, artifact, name, self._selection, allow)
+        opener, backend, artifact, name, reach = reopening(self._source)
+        return open_pickled, (opener, backend, artifact, name, self._selection, reach)
 
     def __repr__(self) -> str:
         return text_of_table(self, self._preview(), self._count)
@@ -411,10 +431,10 @@ class Table:
 
 
 def open_pickled(
-    opener: Opener, backend: Backend, artifact: str, name: str, selection: Selection, allow: tuple[str, ...]
+    opener: Opener, backend: Backend, artifact: str, name: str, selection: Selection, reach: Reach
 ) -> Table:
     """The table that `Table.__reduce__` described, opened again in this process. Bytes move."""
-    return Table(opener(backend, artifact, name, allow), selection)
+    return Table(opener(backend, artifact, name, reach), selection)
 
 
 def _digests_of(node: Field) -> builtins.list[str]:

@@ -80,6 +80,8 @@ def _scalar(type_: Any, array: pa.Array, media: MediaValues) -> list[Any]:
         return _times(array.view(data_type), f"m8[{data_type.unit}]")
     if pa.types.is_timestamp(data_type):
         return _times(array, f"M8[{data_type.unit}]")
+    if pa.types.is_date32(data_type):
+        return _days(array)
     if pa.types.is_time(data_type) and data_type.unit == "ns":
         return _clock_times(array)
     if not array.null_count and (pa.types.is_integer(data_type) or pa.types.is_floating(data_type)):
@@ -96,6 +98,14 @@ def _times(array: pa.Array, dtype: str) -> list[Any]:
             pass  # a year that Python does not have
     numbers = array.view(pa.int64()).fill_null(0).to_numpy().view(dtype)
     return [value if valid else None for value, valid in zip(numbers, array.is_valid().to_pylist(), strict=True)]
+
+
+def _days(array: pa.Array) -> list[Any]:
+    try:
+        return list(array.to_pylist())
+    except (ValueError, OverflowError):  # a year that Python does not have
+        numbers = array.view(pa.int32()).cast(pa.int64()).fill_null(0).to_numpy().view("M8[D]")
+        return [value if valid else None for value, valid in zip(numbers, array.is_valid().to_pylist(), strict=True)]
 
 
 def _clock_times(array: pa.Array) -> list[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -18,7 +18,9 @@ from typing import Any, Final, Literal, Self
 import pyarrow as pa
 
 from tableformat.errors import InvalidInputError, KeyValueError, MediaError, SchemaError, UsageError, message
+from tableformat.format.defaults import default_array
 from tableformat.format.keys import check_key_type
+from tableformat.format.manifest import TableEntry
 from tableformat.format.media import Media
 from tableformat.format.part import Layout
 from tableformat.format.schema import Evolution, Schema, unknown_column
@@ -30,10 +32,13 @@ from tableformat.table.adopt import adopt, adopt_columns, schema_of_arrow
 from tableformat.table.build import build_columns
 from tableformat.table.dry_placer import DryPlacer
 from tableformat.table.evolving_stream import EvolvingStream
+from tableformat.table.faults import with_all_faults
 from tableformat.table.inference import Observed, TableInference
+from tableformat.table.key_sort import KeySort
 from tableformat.table.media_placer import MEDIA_CLASSES, MediaPlacer
-from tableformat.table.part_stream import StreamResult
+from tableformat.table.part_stream import Continuation, StreamResult
 from tableformat.table.rejects import OnError, Rejects
+from tableformat.table.sealing import NO_CHECKPOINT, Sealer, Sealing
 from tableformat.table.sources import RowBatch, iter_source
 
 __all__ = ["TableOptions", "TableWriter", "WrittenTable"]
@@ -61,6 +66,8 @@ class TableOptions:
     """What texts in media columns of Arrow data mean: files to store, or to point at. There is no default."""
     part_rows: int | None = None
     """Rows of a part; the default suits all but special needs (spec/part.md, "Layout")."""
+    sort_by_key: bool = False
+    """Whether rows are stored in ascending order of the key, not as they come; what does not fit in memory is spilled."""
 
     def __post_init__(self) -> None:
         if self.uris not in (None, "own", "refer"):
@@ -100,10 +107,11 @@ class _Held:
         self.size = sum(array.nbytes for array in self.arrays)
 
 
-class TableWriter:
+class TableWriter(Sealing):
     """Streams rows into one table of a draft. Made by `Draft.table`; belongs to one thread of one process.
 
-    Holds at most 4 MiB of rows, 16 MiB that wait for a pack, and what is in flight (`part_stream.FLIGHT_BYTES`). `close`
+    Holds at most 4 MiB of rows, 16 MiB that wait for a pack, and what is in flight (`part_stream.FLIGHT_BYTES`); where the
+    table replaces an earlier one, two parts more, and with `sort_by_key` what `key_sort.KeySort` holds. `close`
     ends it, or the `with` block does; an exception in the block drops what was written.
     """
 
@@ -115,11 +123,14 @@ class TableWriter:
         *,
         schema: Schema | None = None,
         previous: Schema | None = None,
+        before: TableEntry | None = None,
         key: Sequence[str] = (),
         layout: Layout | None = None,
         options: TableOptions = TableOptions(),
+        after: Continuation | None = None,
         begin: Callable[[], None] = lambda: None,
         done: Callable[[WrittenTable], None] = lambda written: None,  # noqa: ARG005
+        sealer: Sealer | None = None,
     ) -> None:
         self._name, self._placer, self._begin, self._done = name, placer, begin, done
         self._declared = frozenset() if schema is None else frozenset(schema.names)
@@ -129,9 +140,18 @@ class TableWriter:
         self._key = list(key)
         self._rejects = Rejects(options.on_error, options.max_errors, name)
         self._dry = DryPlacer(placer.known_ids)
-        self._stream = EvolvingStream(
-            backend, name, key=key, unique=options.unique, part_rows=options.part_rows, layout=layout
+        stream = EvolvingStream(
+            backend, name, key=key, unique=options.unique, part_rows=options.part_rows, layout=layout, before=before, after=after,
+        )  # fmt: skip
+        if options.sort_by_key and not key:
+            todo = "name its key, or leave out sort_by_key"
+            raise InvalidInputError(
+                message(f"opening table {name!r}", expected="a key to sort by", got="none", todo=todo)
+            )
+        self._stream: EvolvingStream | KeySort = (
+            KeySort(stream, key, unique=options.unique) if options.sort_by_key else stream
         )
+        self._appends = after is not None
         self._held: deque[_Held] = deque()
         self._held_bytes = 0
         self._rows: list[dict[str, Any]] = []
@@ -143,6 +163,7 @@ class TableWriter:
         self._state: Literal["open", "closed", "failed"] = "open"
         self._pid = os.getpid()
         self._note_schema(self._inference.schema)
+        self._resume(sealer)
         _WRITERS.add(self)
 
     # What it is
@@ -259,7 +280,8 @@ class TableWriter:
                 return False
             schema = self._inference.schema
             if any(
-                column.name not in row and not column.nullable and column.annotates is None for column in schema.columns
+                column.name not in row and not column.nullable and column.annotates is None and column.default is None
+                for column in schema.columns
             ):
                 return False
             given = [
@@ -294,34 +316,45 @@ class TableWriter:
 
     def _reject(self, columns: Mapping[str, Any], error: InvalidInputError) -> None:
         """A row that cannot be taken as it is: raise, leave it out, or store it with a null."""
+        if self._rejects.raises:
+            names = [*columns, *self._missing(columns)]
+            raise with_all_faults(error, names, lambda name: self._misfit(name, columns.get(name)), self._name)
         column = next((name for name, value in columns.items() if self._is_misfit(name, value)), "")
         if self._rejects.add(self.rows_written + self._rejects.left_out, column, error):
             self._append_new_shape({name: None if name == column else value for name, value in columns.items()})
 
     def _is_misfit(self, name: str, value: Any) -> bool:
+        return self._misfit(name, value) is not None and value is not None
+
+    def _misfit(self, name: str, value: Any) -> InvalidInputError | None:
+        """The error that a value would give by itself, or None."""
         one = {name: value}
         try:
             if isinstance(value, Media) or (name in self._media and value is not None):
                 self._prepare(one, (name,))
             observed = self._inference.observe({name: [one[name]]}, self._taken)
-            build_columns(observed.schema, {name: [one[name]]}, self._dry, self._taken, observed.ready)
+            own = [c for c in observed.schema.columns if name in (c.name, c.annotates and c.annotates[0])]
+            build_columns(Schema(tuple(own)), {name: [one[name]]}, self._dry, self._taken, observed.ready)
             self._check_widening(observed)
-        except InvalidInputError:
-            return value is not None
+        except InvalidInputError as error:
+            return error
         finally:
             self._placer.forget(one.values())
-        return False
+        return None
 
     # Batches
 
-    def extend(self, data: Any, *, index: bool = False) -> None:
+    def extend(self, data: Any, *, index: bool = False, checkpoint: Any = NO_CHECKPOINT) -> None:
         """Append many rows: an Arrow table, batch or reader, anything with `__arrow_c_stream__`, a pandas or polars frame, a
         `Table`, a mapping of column to values, or an iterable of mappings or of Arrow batches.
 
         Reads a stream batch by batch. An error in a batch leaves the batches before it taken; with an `on_error` other than
         `raise`, the rows of a batch that does not fit are taken one by one. `index` keeps the index of a pandas frame.
+        `checkpoint` is the position of the caller behind these rows, see `checkpoint`.
         """
         self._check()
+        if checkpoint is not NO_CHECKPOINT:
+            self._use_checkpoints("extending")
         for batch in iter_source(data, self._name, index=index):
             if isinstance(batch, RowBatch):
                 for row in batch.rows:
@@ -329,6 +362,8 @@ class TableWriter:
             else:
                 self._flush()
                 self._extend_arrow(batch)
+        if checkpoint is not NO_CHECKPOINT:
+            self.checkpoint = checkpoint
 
     def _extend_arrow(self, batch: pa.RecordBatch) -> None:
         # Media are read from a slice at a time, so that a batch of large images is not hashed as one piece.
@@ -341,7 +376,10 @@ class TableWriter:
             self._take_arrow(piece)
         except InvalidInputError as error:
             if self._rejects.raises:
-                raise
+                found = with_all_faults(error, *self._columns_alone(piece), self._name)
+                if found is error:
+                    raise
+                raise found from error
             self._check()
             if piece.num_rows > 1:
                 middle = piece.num_rows // 2
@@ -357,14 +395,35 @@ class TableWriter:
         if self._rejects.add(self.rows_written + self._rejects.left_out, column, error):
             self._extend_piece(row.set_column(index, column, pa.nulls(1)))
 
+    def _columns_alone(self, piece: pa.RecordBatch) -> tuple[list[str], Callable[[str], InvalidInputError | None]]:
+        """The columns of a batch that does not fit, those that it lacks and needs, and what is wrong with each by itself."""
+        given = piece.schema.names
+        missing = [name for name in self._missing(given) if piece.num_rows]
+
+        def fault_of(name: str) -> InvalidInputError | None:
+            nulls = pa.RecordBatch.from_arrays([pa.nulls(piece.num_rows)], [name])
+            return self._arrow_misfit(nulls if name in missing else piece.select([name]))
+
+        return ([] if len(set(given)) < len(given) else [*given, *missing]), fault_of
+
+    def _missing(self, given: Iterable[str]) -> list[str]:
+        """Columns that have to have a value, and are not among those given."""
+        known = set(given)
+        columns = self._inference.schema.columns
+        return [c.name for c in columns if not c.nullable and c.default is None and c.name not in known]
+
     def _is_arrow_misfit(self, one: pa.RecordBatch) -> bool:
+        return self._arrow_misfit(one) is not None and not one.column(0).null_count
+
+    def _arrow_misfit(self, one: pa.RecordBatch) -> InvalidInputError | None:
+        """The error that a column would give by itself, or None."""
         [name], [array] = one.schema.names, one.columns
         try:
             field = self._evolve(one.schema).schema[name]
             adopt(field, array, self._placer, Where(name, self._taken), self._options.uris)
-        except InvalidInputError:
-            return not array.null_count
-        return False
+        except InvalidInputError as error:
+            return error
+        return None
 
     def _take_arrow(self, batch: pa.RecordBatch) -> None:
         with self._placing():
@@ -398,7 +457,7 @@ class TableWriter:
             self._salvage(rows, error)
 
     def _take_rows(self, rows: list[dict[str, Any]]) -> None:
-        columns = _columns_of(rows)
+        columns = _columns_of(rows, self._defaults)
         with self._placing():
             observed = self._inference.observe(columns, self._taken)
             arrays = build_columns(observed.schema, columns, self._placer, self._taken, observed.ready)
@@ -444,7 +503,7 @@ class TableWriter:
         """The error that these rows would give, or None; takes nothing."""
         if not rows:
             return None
-        columns = _columns_of(rows)
+        columns = _columns_of(rows, self._defaults)
         try:
             observed = self._inference.observe(columns, self._taken)
             arrays = build_columns(observed.schema, columns, self._dry, self._taken, observed.ready)
@@ -516,11 +575,14 @@ class TableWriter:
             held = self._held.popleft()
             self._held_bytes -= held.size
             self._stream.write(self._with_old_ids(held.schema), [self._placer.resolved(array) for array in held.arrays])
+        if self._sealer is not None:
+            self._poll()
 
     def _with_old_ids(self, schema: Schema) -> Schema:
         return schema if self._previous is None else schema.inherit(self._previous)
 
     def _note_schema(self, schema: Schema) -> None:
+        self._defaults = {c.name: default_array(c, 1).to_pylist()[0] for c in schema.columns if c.default is not None}
         for column in schema.columns:
             if isinstance(column.type, MediaType):
                 self._media[column.name] = MEDIA_CLASSES[column.type.media]
@@ -550,21 +612,23 @@ class TableWriter:
             if undecided:
                 logger.info("table %r: no value in %s, which became text", self._name, ", ".join(undecided))
             result = self._stream.finish(open_schema)
+            self._note_end(open_schema, result)
+            self._done(
+                WrittenTable(
+                    settled, tuple(self._key), self._options.unique, result, tuple(self._placer.objects()),
+                    tuple(self._placer.sources.values()), self._rejects.rows,
+                )
+            )  # fmt: skip
         except BaseException:
             self._fail()
             raise
         self._state = "closed"
         self._shapes = {}  # so that a row after the end is seen
-        self._done(
-            WrittenTable(
-                settled, tuple(self._key), self._options.unique, result, tuple(self._placer.objects()),
-                tuple(self._placer.sources.values()), self._rejects.rows,
-            )
-        )  # fmt: skip
 
     def abort(self) -> None:
         """Drop what was written; it stays as garbage for a collection. May be called twice, and after `close`."""
         if self._state == "open":
+            self._seal_last()
             self._fail()
 
     def _fail(self) -> None:
@@ -601,8 +665,8 @@ class TableWriter:
         return f"<TableWriter {self._name!r}, {self._state}: {self.rows_written} rows>"
 
 
-def _columns_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Rows as columns; a name that a row lacks is None there."""
+def _columns_of(rows: list[dict[str, Any]], defaults: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Rows as columns; a name that a row lacks is its default there, or None."""
     names = list(rows[0])
     try:
         columns = {name: [row[name] for row in rows] for name in names}
@@ -611,7 +675,7 @@ def _columns_of(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
     except KeyError:
         pass
     names = list(dict.fromkeys(name for row in rows for name in row))
-    return {name: [row.get(name) for row in rows] for name in names}
+    return {name: [row.get(name, defaults.get(name)) for row in rows] for name in names}
 
 
 _WRITERS: Final[weakref.WeakSet[TableWriter]] = weakref.WeakSet()

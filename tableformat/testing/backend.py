@@ -7,7 +7,8 @@ A new backend gets all of it from a subclass that says how to make one:
         def backend(self, tmp_path):
             return open_backend("mine://…")
 
-Each test gets a backend with an empty root.
+Each test gets a backend with an empty root. A backend that cannot write (HTTP, a cache in front of a store) subclasses
+`ReadOnlyBackendTests` and says with `origin` by which other backend the bytes got there.
 """
 
 from __future__ import annotations
@@ -26,36 +27,42 @@ from tableformat.errors import (
     InvalidInputError,
     LimitError,
     NotFoundError,
+    StorePermissionError,
     TableformatError,
     UsageError,
 )
 from tableformat.storage.backend import Backend
 
-__all__ = ["BackendTests"]
+__all__ = ["BackendTests", "ReadOnlyBackendTests"]
 
 ILLEGAL_PATHS = (
     "", ".", "..", "/", "/etc/passwd", "a/", "a//b", "a/./b", "a/../b", "../a", "a/..", "a\\b", "..\\a", "a\0b", "a\nb",
     "a\x1bb", "C:/a", "a:b", "a*", "a?b", "[a]", "a#b", "a%2e%2e", "ä", "a/\u202eb", "~\n", "x" * 700, "file://a", "s3://a/b",
 )  # fmt: skip
 """What no backend takes for a path."""
+HOSTILE_CONTENT = (
+    b"before\n--==0==\nafter", b"--==0==", b"\r\n--==0==--\r\n", b"x\n--==0==--", b"--===============0==", b"\r\n\r\n", b"\n", b"\0" * 9,
+    b"--batch_x--\r\n", b"0\r\n\r\n", b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>", b'{"error": {"code": 404}}',
+)  # fmt: skip
+"""What a client or a server may take for its own."""
 
 
-class BackendTests:
-    """Promises of `tableformat.storage.interface.Backend`, each asked of a real one."""
-
-    race_rounds: ClassVar[int] = 20
-    """How often 8 threads race to create the same object."""
+class _ReadingTests:
+    """The promises of reading: what `origin` wrote comes through `backend`."""
 
     @pytest.fixture
     def backend(self) -> Backend:
         """A backend with an empty root; a subclass says which."""
-        pytest.fail("a subclass of BackendTests has a fixture `backend`")
+        pytest.fail("a subclass has a fixture `backend`")
 
-    # Reading and writing
+    @pytest.fixture
+    def origin(self, backend: Backend) -> Backend:
+        """What writes under the same root; itself where it can."""
+        return backend
 
-    def test_put_then_read(self, backend: Backend) -> None:
+    def test_put_then_read(self, backend: Backend, origin: Backend) -> None:
         """What was put is read back, whole and in part."""
-        backend.put("data/a.bin", b"0123456789")
+        origin.put("data/a.bin", b"0123456789")
         assert backend.read("data/a.bin") == b"0123456789"
         assert backend.read("data/a.bin", 3) == b"3456789"
         assert backend.read("data/a.bin", 3, 4) == b"3456"
@@ -63,31 +70,13 @@ class BackendTests:
         assert backend.read("data/a.bin", 10) == b""
         assert backend.size("data/a.bin") == 10
 
-    def test_empty_object(self, backend: Backend) -> None:
+    def test_empty_object(self, backend: Backend, origin: Backend) -> None:
         """An object without bytes is there all the same."""
-        backend.put("data/empty", b"")
+        origin.put("data/empty", b"")
         assert backend.read("data/empty") == b""
         assert backend.read_or_none("data/empty") == b""
         assert backend.read_or_none("data/empty", limit=5) == b""
         assert backend.size("data/empty") == 0
-
-    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-    def test_kinds_of_bytes(self, backend: Backend, kind: Callable[[bytes], Any]) -> None:
-        """Bytes, bytearrays and memory views are written alike."""
-        backend.put("a", kind(b"put"))
-        assert backend.create("b", kind(b"create"))
-        backend.put_chunks("c", [kind(b"one "), kind(b""), kind(b"two")])
-        assert [backend.read(path) for path in "abc"] == [b"put", b"create", b"one two"]
-
-    def test_put_replaces_as_a_whole(self, backend: Backend) -> None:
-        """A second put of a name leaves the second bytes only, and a reader that read before sees them."""
-        backend.put("data/x", b"first, and longer")
-        assert backend.read_ranges([("data/x", 0, 5)]) == [b"first"]
-        backend.put("data/x", b"second")
-        assert backend.read("data/x") == b"second"
-        assert backend.read_ranges([("data/x", 0, 6)]) == [b"second"]
-        backend.overwrite("data/x", b"3")
-        assert backend.read_or_none("data/x") == b"3"
 
     def test_reading_what_is_not_there(self, backend: Backend) -> None:
         """Absence is an error where bytes were asked for, and an answer where one asked whether."""
@@ -100,54 +89,161 @@ class BackendTests:
         assert backend.read_or_none("data/none") is None
         assert backend.size("data/none") is None
 
-    def test_folders_are_not_objects(self, backend: Backend) -> None:
+    def test_folders_are_not_objects(self, backend: Backend, origin: Backend) -> None:
         """A folder has neither bytes nor a size."""
-        backend.put("data/packs/a", b"x")
+        origin.put("data/packs/a", b"x")
         assert backend.read_or_none("data/packs") is None
         assert backend.size("data/packs") is None
 
     @pytest.mark.parametrize(("offset", "length"), [(0, 11), (9, 2), (10, 1), (500, 1), (0, 1 << 40)])
-    def test_short_ranges_raise(self, backend: Backend, offset: int, length: int) -> None:
+    def test_short_ranges_raise(self, backend: Backend, origin: Backend, offset: int, length: int) -> None:
         """A range that runs past the end is an error, never fewer bytes, and asks for no memory."""
-        backend.put("data/a", b"0123456789")
+        origin.put("data/a", b"0123456789")
         with pytest.raises(CorruptError):
             backend.read("data/a", offset, length)
         with pytest.raises(CorruptError):
             backend.read_ranges([("data/a", 0, 1), ("data/a", offset, length)])
 
     @pytest.mark.parametrize(("offset", "length"), [(-1, 1), (0, -1)])
-    def test_negative_ranges_raise(self, backend: Backend, offset: int, length: int) -> None:
+    def test_negative_ranges_raise(self, backend: Backend, origin: Backend, offset: int, length: int) -> None:
         """Offsets and lengths below zero are the caller's mistake."""
-        backend.put("data/a", b"0123456789")
+        origin.put("data/a", b"0123456789")
         with pytest.raises((InvalidInputError, CorruptError)):
             backend.read_ranges([("data/a", offset, length)])
 
-    def test_limit(self, backend: Backend) -> None:
+    def test_limit(self, backend: Backend, origin: Backend) -> None:
         """A bounded read takes what fits and refuses what does not."""
-        backend.put("a", b"12345")
+        origin.put("a", b"12345")
         assert backend.read_or_none("a", limit=5) == b"12345"
         with pytest.raises(LimitError):
             backend.read_or_none("a", limit=4)
 
-    def test_read_many(self, backend: Backend) -> None:
+    def test_read_many(self, backend: Backend, origin: Backend) -> None:
         """Several small documents come in the order asked, absent ones as None."""
-        backend.put("a", b"1")
-        backend.put("c", b"3")
+        origin.put("a", b"1")
+        origin.put("c", b"3")
         assert backend.read_many_or_none(["c", "b", "a", "c"]) == [b"3", None, b"1", b"3"]
         assert backend.read_many_or_none([]) == []
 
-    def test_read_ranges(self, backend: Backend) -> None:
+    def test_read_ranges(self, backend: Backend, origin: Backend) -> None:
         """Ranges of several objects, overlapping, repeated and empty, come in the order asked."""
         first, second = bytes(range(256)) * 40, bytes(reversed(range(256))) * 600
-        backend.put("data/one", first)
-        backend.put("data/two", second)
+        origin.put("data/one", first)
+        origin.put("data/two", second)
         ranges = [("data/two", 90_000, 100), ("data/one", 5, 10), ("data/one", 0, 0), ("data/two", 0, 153_600)]
         ranges += [("data/one", 5, 10), ("data/one", 10, 3000), ("data/two", 153_599, 1)]
         content = {"data/one": first, "data/two": second}
         assert backend.read_ranges(ranges) == [content[path][start : start + size] for path, start, size in ranges]
         assert backend.read_ranges([]) == []
 
-    # Creating
+    def test_many_threads(self, backend: Backend, origin: Backend) -> None:
+        """One object serves many threads at once."""
+        origin.put("data/x", bytes(range(256)) * 16)
+
+        def read(start: int) -> bytes:
+            return backend.read_ranges([("data/x", start, 100), ("data/x", start + 200, 7)])[1]
+
+        with ThreadPoolExecutor(8) as threads:
+            for start, found in zip(range(400), threads.map(read, range(400)), strict=True):
+                assert found == (bytes(range(256)) * 16)[start + 200 : start + 207]
+
+    def test_pickles(self, backend: Backend) -> None:
+        """A pickled backend names the same root and serves paths alike."""
+        copy = pickle.loads(pickle.dumps(backend))  # noqa: S301 - our own
+        assert copy.root == backend.root
+        assert copy.uri("data/x") == backend.uri("data/x")
+
+    def test_uri(self, backend: Backend) -> None:
+        """The uri of an object begins with the root and ends with its path."""
+        assert backend.uri("data/x") == f"{backend.root.rstrip('/')}/data/x"
+
+    def test_errors_are_ours(self, backend: Backend) -> None:
+        """Nothing that fails below comes out as another exception than this library's."""
+        with pytest.raises(TableformatError) as caught:
+            backend.read("no/such/object")
+        assert "no/such/object" in str(caught.value)
+
+    @pytest.mark.parametrize("path", ILLEGAL_PATHS)
+    def test_illegal_paths(self, backend: Backend, path: str) -> None:
+        """A path that the grammar refuses reaches no operation."""
+        operations: list[Callable[[], object]] = [
+            lambda: backend.read(path),
+            lambda: backend.read_or_none(path),
+            lambda: backend.read_many_or_none([path]),
+            lambda: backend.read_ranges([(path, 0, 1)]),
+            lambda: backend.size(path),
+            lambda: backend.create(path, b"x"),
+            lambda: backend.put(path, b"x"),
+            lambda: backend.overwrite(path, b"x"),
+            lambda: backend.delete(path),
+            lambda: backend.delete_many([path]),
+            lambda: backend.uri(path),
+            lambda: backend.local_path(path),
+        ]
+        if not backend.is_read_only:
+            operations.append(lambda: backend.writer().commit(path))
+        for operation in operations:
+            with pytest.raises(IllegalNameError):
+                operation()
+
+
+class ReadOnlyBackendTests(_ReadingTests):
+    """Promises of `Backend` for one that only reads. A subclass has fixtures `backend` and `origin`."""
+
+    def test_is_read_only(self, backend: Backend) -> None:
+        """The backend says so."""
+        assert backend.is_read_only
+
+    def test_writes_are_refused(self, backend: Backend, origin: Backend) -> None:
+        """Every way of writing is refused before anything is touched, and the refusal says what to do."""
+        origin.put("data/a", b"there")
+        operations: list[Callable[[], object]] = [
+            lambda: backend.put("data/a", b"x"), lambda: backend.overwrite("data/a", b"x"), lambda: backend.create("b", b"x"),
+            lambda: backend.put_chunks("c", [b"x"]), lambda: backend.writer(), lambda: backend.delete("data/a"),
+            lambda: backend.delete_many(["data/a"]), lambda: backend.probe(),
+        ]  # fmt: skip
+        for operation in operations:
+            with pytest.raises(StorePermissionError, match="open the store itself"):
+                operation()
+        assert [info.path for info in origin.list()] == ["data/a"]
+        assert backend.read("data/a") == b"there"
+
+
+class BackendTests(_ReadingTests):
+    """Promises of `tableformat.storage.interface.Backend`, each asked of a real one."""
+
+    race_rounds: ClassVar[int] = 20
+    """How often 8 threads race to create the same object."""
+
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+    def test_kinds_of_bytes(self, backend: Backend, kind: Callable[[bytes], Any]) -> None:
+        """Bytes, bytearrays and memory views are written alike."""
+        backend.put("a", kind(b"put"))
+        assert backend.create("b", kind(b"create"))
+        backend.put_chunks("c", [kind(b"one "), kind(b""), kind(b"two")])
+        assert [backend.read(path) for path in "abc"] == [b"put", b"create", b"one two"]
+
+    @pytest.mark.parametrize("content", HOSTILE_CONTENT)
+    def test_content_of_any_kind(self, backend: Backend, content: bytes) -> None:
+        """Content that looks like the lines between which some client sends it arrives whole, by every way of writing."""
+        backend.put("data/put", content)
+        assert backend.create("data/create", content)
+        backend.put_chunks("data/chunks", [content, content])
+        with backend.writer() as sink:
+            sink.write(content)
+            sink.commit("data/sink")
+        assert [backend.read(f"data/{name}") for name in ("put", "create", "sink")] == [content] * 3
+        assert backend.read("data/chunks") == content * 2
+
+    def test_put_replaces_as_a_whole(self, backend: Backend) -> None:
+        """A second put of a name leaves the second bytes only, and a reader that read before sees them."""
+        backend.put("data/x", b"first, and longer")
+        assert backend.read_ranges([("data/x", 0, 5)]) == [b"first"]
+        backend.put("data/x", b"second")
+        assert backend.read("data/x") == b"second"
+        assert backend.read_ranges([("data/x", 0, 6)]) == [b"second"]
+        backend.overwrite("data/x", b"3")
+        assert backend.read_or_none("data/x") == b"3"
 
     def test_create_once(self, backend: Backend) -> None:
         """The second creation of a name is refused and changes nothing."""
@@ -175,8 +271,6 @@ class BackendTests:
                 won = list(threads.map(attempt, [round_] * 8, range(8)))
                 assert won.count(True) == 1
                 assert backend.read(f"race/{round_}") == str(won.index(True)).encode()
-
-    # Streams
 
     def test_sink(self, backend: Backend) -> None:
         """Chunks become one object under the name given at the end, and not before."""
@@ -212,8 +306,6 @@ class BackendTests:
         sink.abort()
         assert backend.read("data/x") == b"x"
 
-    # Listing and deleting
-
     def test_list(self, backend: Backend) -> None:
         """A listing tells path and size of all that lies below a folder, and nothing of its neighbours."""
         for path in ("a/one", "a/b/two", "a/b/c/three", "ab/four", "five"):
@@ -241,57 +333,6 @@ class BackendTests:
         backend.delete_many(["data/b", "data/c", "data/none"])
         assert list(backend.list()) == []
         assert backend.create("data/a", b"again")
-
-    # Paths, processes, texts
-
-    @pytest.mark.parametrize("path", ILLEGAL_PATHS)
-    def test_illegal_paths(self, backend: Backend, path: str) -> None:
-        """A path that the grammar refuses reaches no operation."""
-        operations: list[Callable[[], object]] = [
-            lambda: backend.read(path),
-            lambda: backend.read_or_none(path),
-            lambda: backend.read_many_or_none([path]),
-            lambda: backend.read_ranges([(path, 0, 1)]),
-            lambda: backend.size(path),
-            lambda: backend.create(path, b"x"),
-            lambda: backend.put(path, b"x"),
-            lambda: backend.overwrite(path, b"x"),
-            lambda: backend.delete(path),
-            lambda: backend.delete_many([path]),
-            lambda: backend.uri(path),
-            lambda: backend.local_path(path),
-            lambda: backend.writer().commit(path),
-        ]
-        for operation in operations:
-            with pytest.raises(IllegalNameError):
-                operation()
-
-    def test_many_threads(self, backend: Backend) -> None:
-        """One object serves many threads at once."""
-        backend.put("data/x", bytes(range(256)) * 16)
-
-        def read(start: int) -> bytes:
-            return backend.read_ranges([("data/x", start, 100), ("data/x", start + 200, 7)])[1]
-
-        with ThreadPoolExecutor(8) as threads:
-            for start, found in zip(range(400), threads.map(read, range(400)), strict=True):
-                assert found == (bytes(range(256)) * 16)[start + 200 : start + 207]
-
-    def test_pickles(self, backend: Backend) -> None:
-        """A pickled backend names the same root and serves paths alike."""
-        copy = pickle.loads(pickle.dumps(backend))  # noqa: S301 - our own
-        assert copy.root == backend.root
-        assert copy.uri("data/x") == backend.uri("data/x")
-
-    def test_uri(self, backend: Backend) -> None:
-        """The uri of an object begins with the root and ends with its path."""
-        assert backend.uri("data/x") == f"{backend.root.rstrip('/')}/data/x"
-
-    def test_errors_are_ours(self, backend: Backend) -> None:
-        """Nothing that fails below comes out as another exception than this library's."""
-        with pytest.raises(TableformatError) as caught:
-            backend.read("no/such/object")
-        assert "no/such/object" in str(caught.value)
 
 
 def _paths(listing: Iterable[Any]) -> list[str]:

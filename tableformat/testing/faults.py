@@ -1,11 +1,12 @@
 """A backend that fails on purpose: at the n-th call of an operation, before or after it took effect, or half way.
 
-The three ways are those of the world: the request never arrived; it arrived and the answer was lost; it broke off.
+The ways are those of the world: the request never arrived; it arrived and the answer was lost; it broke off; it took long.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeVar, cast
@@ -19,6 +20,8 @@ from tableformat.storage.ranges import Range
 __all__ = ["Fault", "FaultBackend"]
 
 T = TypeVar("T")
+When = Literal["before", "after", "short", "slow"]
+_SLOW_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -29,9 +32,9 @@ class Fault:
     """Name of a method of `Backend`, or `sink.write`, `sink.commit`; `*` for any."""
     nth: int = 1
     """Which call of it fails, counted from 1 when the fault was set."""
-    when: Literal["before", "after", "short"] = "before"
-    """Before it took effect; after (the answer is lost); or `short`: a read returns half of the bytes without an error,
-    a write leaves half of them and raises."""
+    when: When = "before"
+    """Before it took effect; after (the answer is lost); `short`: a read returns half of the bytes without an error,
+    a write leaves half of them and raises; `slow`: nothing fails, a tenth of a second later."""
     times: int = 1
     """How many calls in a row fail."""
     error: Callable[[], BaseException] = lambda: StoreUnavailableError("injected fault")
@@ -57,7 +60,7 @@ class FaultBackend(Backend):
         self,
         operation: str,
         nth: int = 1,
-        when: Literal["before", "after", "short"] = "before",
+        when: When = "before",
         *,
         times: int = 1,
         path: str = "",
@@ -162,7 +165,12 @@ class FaultBackend(Backend):
                 fault.times -= 1
                 if fault.times <= 0:
                     self.faults.remove(fault)
-                return fault
+                break
+            else:
+                return None
+        if fault.when != "slow":
+            return fault
+        time.sleep(_SLOW_SECONDS)
         return None
 
     def _do(self, operation: str, path: str, call: Callable[[], T], halve: Callable[[T], T]) -> T:
@@ -195,7 +203,7 @@ class _FaultSink(Sink):
         return self._inner.size
 
     def write(self, chunk: Bytes) -> None:
-        self._backend._do("sink.write", "", lambda: self._inner.write(chunk), lambda _: None)
+        self._backend._write("sink.write", "", chunk, lambda _, data: self._inner.write(data))
 
     def commit(self, path: str) -> None:
         self._backend._do("sink.commit", path, lambda: self._inner.commit(path), lambda _: None)

@@ -29,9 +29,8 @@ def test_two_backends_share_bytes():
     "url",
     [
         "",
-        "simplecache::s3://b/c",
         "simplecache://x",
-        "dir::file:///x",
+        "simplecache::dir://x",
         "s3://b/c?X-Amz-Signature=abc",
         "s3://b#x",
         "a\0b",
@@ -39,7 +38,7 @@ def test_two_backends_share_bytes():
     ],
 )
 def test_refused_roots(url):
-    """Chains, caching wrappers and roots with a query are refused, and the query is not repeated."""
+    """Wrappers without a target and roots with a query are refused, and the query is not repeated."""
     with pytest.raises(InvalidInputError) as caught:
         open_backend(url)
     assert "Signature" not in str(caught.value)
@@ -82,7 +81,7 @@ class _Overwriting:
     def __init__(self):
         self.objects = {}
 
-    def pipe_file(self, path, data, mode="overwrite"):
+    def pipe_file(self, path, data, mode="overwrite", chunksize=0):
         self.objects[path] = data
 
     def cat_file(self, path, start=None, end=None):
@@ -94,6 +93,9 @@ class _Overwriting:
     def rm_file(self, path):
         del self.objects[path]
 
+    def _strip_protocol(self, url):
+        return url.removeprefix("s3://")
+
 
 def test_the_probe_finds_a_client_that_overwrites(monkeypatch):
     """A client that overwrites where it should create is found out before the first commit, and nothing is left. [LAYOUT-15]"""
@@ -104,5 +106,5 @@ def test_the_probe_finds_a_client_that_overwrites(monkeypatch):
     client = _Overwriting()
     monkeypatch.setattr(fsspec.core, "url_to_fs", lambda url, **options: (client, "bucket"))
     with pytest.raises(BackendError, match="succeeded"):
-        open_backend("s3://bucket").probe()
+        open_backend("s3://bucket", {"told": object()}).probe()  # what cannot be compared is not shared
     assert client.objects == {}

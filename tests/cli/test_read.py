@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import tableformat
 from tests.cli.conftest import Run
+from tests.publishing import publish
+from tests.table.edited_tables import item_of, sample
 
 
 def test_ls_lists_newest_versions(run: Run, store: Path) -> None:
@@ -202,3 +205,51 @@ def test_show_joined_table(run: Run, tmp_path: Path) -> None:
     entries = run("show", f"{store.root}#b", "--json").json["entries"]
     assert [one["name"] for one in entries] == ["joined", "own"]
     assert "gone" in entries[0]["error"]
+
+
+def test_files_of_a_table_that_is_not_plain(run: Run, tmp_path: Path) -> None:
+    """They are refused, with the reason, and the view that reads them right is printed; `--force` prints them all the same."""
+    store = tableformat.open_store(tmp_path / "store")
+    store.context.ensure()
+    table, want = sample("everything", store.context.backend)
+    publish(store, "a", [item_of(table, "t")])
+    address = f"{store.root}#a/t"
+    refused = run("files", address)
+    assert (refused.code, "rows are deleted" in refused.err) == (2, True)
+    connection = duckdb.connect()
+    connection.execute(refused.out)
+    assert len(connection.sql("from t").fetchall()) == want.num_rows
+    assert run("files", address, "--view", "other").out.startswith('CREATE OR REPLACE VIEW "other"')
+    assert len(run("files", address, "--force").out.split()) == 5
+    assert run("files", address, "--json").out == ""
+    shown = run("show", address)
+    assert "plain: no" in shown.out
+    assert "rows are deleted" in shown.out
+    assert run("show", address, "--json").json["plain"] is False
+
+
+def test_joined_tables_are_read_like_tables(run: Run, tmp_path: Path, digits: Path) -> None:
+    """`head`, `schema` and `export` take a joined table, by flattened names, its classes and media included."""
+    store = tableformat.open_store(tmp_path / "store")
+    picture = sorted(digits.glob("*/*.png"))[0]
+    with store.draft("a") as draft:
+        with draft.table("left", schema={"id": pa.int64(), "label": tableformat.ClassType(tableformat.Classes(["cat", "dog"]))}) as table:
+            table.extend([{"id": 1, "label": 1}, {"id": 2, "label": 0}])
+        with draft.table("right") as table:
+            table.append(id=1, image=tableformat.Image(picture))
+        draft.add(tableformat.JoinedTable("left", "right", on="id", how="left"), "joined")
+    address = f"{store.root}#a/joined"
+    assert [one["name"] for one in run("schema", address, "--json").json["columns"][:3]] == ["id_0", "label", "id_1"]
+    rows = run("head", address, "--columns", "label,id_1", "--json").json
+    assert rows == [{"label": 1, "id_1": 1}, {"label": 0, "id_1": None}]
+    shown = run("head", address, "--rows", "1").out
+    assert "dog" in shown
+    assert "… more rows" in shown
+    assert "more rows" not in run("head", address).out
+    assert run("export", address, tmp_path / "out", "--class-names").code == 0
+    found = pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    assert [row["label"] for row in found] == ["dog", "cat"]
+    assert (tmp_path / "out" / found[0]["image"]).read_bytes() == picture.read_bytes()
+    assert found[1]["image"] is None
+    assert run("export", address, tmp_path / "out.csv", "--columns", "label,id_1").code == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1:] == ["1,1", "0,"]

@@ -21,11 +21,11 @@ from tableformat.errors import FormatError, InvalidInputError, NotFoundError, Sc
 from tableformat.format.bound import bind
 from tableformat.format.bounds import Bounds, bounds_of_group, bounds_of_part
 from tableformat.format.expr import Predicate, col, predicate_from_json
+from tableformat.format.leaves import Leaves
 from tableformat.format.literals import order_of
 from tableformat.format.schema import Schema
 from tableformat.format.stats import ColumnStats
 from tableformat.format.types import ImageType, JsonType
-from tableformat.table.leaves import Leaves
 
 UTC = datetime.UTC
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ import pytest
 
 from tableformat.digest import digest_of
 from tableformat.errors import CorruptError, LimitError, NotFoundError
-from tableformat.format.item_list import ItemList
+from tableformat.format.item_list import ItemList, rank_of
 from tableformat.format.manifest import Manifest
 from tableformat.storage.backend import open_backend
 from tableformat.storage.interface import Backend
 from tableformat.storage.manifests import (
+    append_items,
     find_item,
+    items_after,
     iter_items,
+    last_items,
     leaf_path,
     read_root,
     read_verified,
@@ -97,3 +101,53 @@ def test_order_of_items_is_kept(backend: Backend) -> None:
     backwards = items(50_000)[::-1]
     assert list(iter_items(backend, write_items(backend, backwards))) == backwards
     assert list(iter_items(backend, write_items(backend, backwards[:3]))) == backwards[:3]
+
+
+def ranked(rank: int, start: int) -> int:
+    """The first number from `start` on whose key has this rank."""
+    return next(number for number in itertools.count(start) if rank_of(f"k{number:07}") == rank)
+
+
+EDGES = {rank: ranked(rank, 300) for rank in (1, 2, 3)}
+
+
+@pytest.mark.parametrize(
+    "before", [0, 1, 150, 300, *(edge + step for edge in EDGES.values() for step in (-1, 0, 1, 2))]
+)
+@pytest.mark.parametrize("more", [1, 2, 1500])
+def test_appending_makes_what_writing_makes(backend: Backend, before: int, more: int) -> None:
+    """However long a list was and whatever follows, it ends as if it had been written whole, and few small leaves are touched. [MANIFEST-20]"""
+    whole = items(before + more)
+    listed = write_items(backend, whole[:before])
+    counting = FaultBackend(backend)
+    grown = append_items(counting, listed, whole[before:])
+    assert grown == write_items(backend, whole)
+    if more < 100 and before not in range(EDGES[3] - more, EDGES[3] + 1):
+        kept = set(listed.leaves) & set(grown.leaves)
+        assert sum(leaf.count for leaf in grown.leaves if leaf not in kept) < 2500
+    assert list(last_items(backend, grown)) == whole[::-1]
+
+
+def test_a_list_grows_item_by_item(backend: Backend) -> None:
+    """Hundreds of appends: the same leaves as at once, and what each writes stays small."""
+    listed, whole = write_items(backend, items(290)), items(410)
+    written = 0
+    for number in range(290, 410):
+        before = set(listed.leaves)
+        listed = append_items(backend, listed, [whole[number]])
+        written += sum(leaf.count for leaf in listed.leaves if leaf not in before)
+    assert listed == write_items(backend, whole)
+    assert written / 120 < 150
+
+
+def test_what_follows_is_told_without_reading_what_is_common(backend: Backend) -> None:
+    """The items behind those of another list; None where it begins otherwise; leaves that both have are not read."""
+    whole = items(5000)
+    short, long = write_items(backend, whole[:4900]), write_items(backend, whole)
+    counting = FaultBackend(backend)
+    assert items_after(counting, short, long) == whole[4900:]
+    assert sum(operation.startswith("read") for operation, _ in counting.calls) < len(long.leaves)
+    assert items_after(backend, long, long) == []
+    assert items_after(backend, write_items(backend, []), long) == whole
+    assert items_after(backend, long, short) is None
+    assert items_after(backend, write_items(backend, [{"key": "x"}, *whole[:4000]]), long) is None

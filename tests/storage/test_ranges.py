@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tableformat.errors import InvalidInputError
-from tableformat.storage.ranges import MAX_GAP_BYTES, Fetch, cut, plan_ranges
+from tableformat.storage.ranges import SMALL_GAP_BYTES, Fetch, cut, plan_ranges
 
 FILES = {"a": bytes(range(256)) * 20, "b": bytes(reversed(range(256))) * 20}
 one_range = st.tuples(st.sampled_from(sorted(FILES)), st.integers(0, 5000), st.integers(0, 120))
@@ -42,12 +42,18 @@ def test_fetches_keep_the_bounds(ranges, gap, longest):
 
 
 def test_neighbours_are_merged():
-    """Ranges 64 KiB apart are one fetch; one byte more makes two."""
-    near = plan_ranges([("a", 0, 10), ("a", 10 + MAX_GAP_BYTES, 10)])
-    far = plan_ranges([("a", 0, 10), ("a", 11 + MAX_GAP_BYTES, 10)])
-    assert near.fetches == (Fetch("a", 0, 20 + MAX_GAP_BYTES),)
-    assert near.fetched_bytes == 20 + MAX_GAP_BYTES
-    assert far.fetches == (Fetch("a", 0, 10), Fetch("a", 11 + MAX_GAP_BYTES, 10))
+    """Small ranges 16 KiB apart are one fetch; one byte more makes two."""
+    near = plan_ranges([("a", 0, 10), ("a", 10 + SMALL_GAP_BYTES, 10)])
+    far = plan_ranges([("a", 0, 10), ("a", 11 + SMALL_GAP_BYTES, 10)])
+    assert near.fetches == (Fetch("a", 0, 20 + SMALL_GAP_BYTES),)
+    assert near.fetched_bytes == 20 + SMALL_GAP_BYTES
+    assert far.fetches == (Fetch("a", 0, 10), Fetch("a", 11 + SMALL_GAP_BYTES, 10))
+
+
+def test_long_ranges_bear_longer_gaps():
+    """Between long ranges a gap of a fifth of them is fetched, up to 64 KiB; so what is fetched stays near what is wanted."""
+    for length, gap, fetches in ((100_000, 40_000, 1), (100_000, 41_000, 2), (1 << 20, 65_536, 1), (1 << 20, 65_537, 2)):
+        assert len(plan_ranges([("a", 0, length), ("a", length + gap, length)]).fetches) == fetches
 
 
 def test_long_ranges_stay_whole():

@@ -71,9 +71,9 @@ def test_old_sessions_do_not_commit(backend, monkeypatch):
         session.check_deadline()
 
 
-def test_stores_under_collection_are_refused(backend):
-    """A plan of a collection, which this library cannot write beside, stops the session before anything is stored."""
-    backend.put("gc/00000000000000000000/plan.json", b"{}")
+def test_a_plan_that_cannot_be_read_stops_a_writer(backend):
+    """A plan of a collection of a later format stops the session before anything is stored. [COLLECT-19]"""
+    backend.put("gc/00000000000000000000/plan.json", b'{"format":2,"kind":"plan"}')
     session = WriterSession(backend, "animals")
     with pytest.raises(UnsupportedError, match=r"plan\.json"):
         session.begin()

@@ -327,3 +327,34 @@ def test_verify_tells_of_sides_that_are_gone(store: tableformat.Store) -> None:
     assert "is gone" in problems["'gone'"]
     assert "'x' is no table" in problems["'missing'"]
     assert "content digest" in problems["'other'"]
+
+
+@pytest.mark.parametrize("how", ["inner", "left", "right", "outer", "semi", "anti"])
+def test_sides_may_be_edited_tables(tmp_path: Path, how: Any) -> None:
+    """Deleted rows, updates, new and renamed columns of either side: what is joined are the rows that it shows now."""
+    store = tableformat.open_store(tmp_path / "store")
+    with store.draft("a") as draft:
+        for name in ("l", "r"):
+            with draft.table(name, key="id") as table:
+                table.extend(pa.table({"id": range(200), "x": range(0, 400, 2)}))
+        draft.add(JoinedTable("l", "r", on="id", how=how), "joined")
+    assert store["a"]["joined"].num_rows == (0 if how == "anti" else 200)
+    with store.draft("a", base="latest") as draft:
+        draft.delete("l", tableformat.col("id") < 50)
+        draft.rename_columns("r", {"x": "score"})
+        draft.add_column("l", "extra", pa.string(), default="?")
+        draft.add_columns("r", pa.table({"id": range(200), "more": range(1, 201)}), on="id")
+        draft.delete("r", tableformat.col("id").between(100, 120))
+        draft.upsert("l", [{"id": 7, "x": 1, "extra": "back"}, {"id": 60, "x": -1, "extra": "new"}])
+    joined = store["a"]["joined"]
+    left, right = (store["a"][name].to_arrow() for name in ("l", "r"))
+    with store.draft("b") as draft:  # the same rows, written anew
+        draft.add(left, "l")
+        draft.add(right, "r")
+    plain = JoinedTable(store["b"]["l"], store["b"]["r"], on="id", how=how)
+    assert joined.columns == plain.columns
+    assert joined.to_arrow().to_pylist() == plain.to_arrow().to_pylist()
+    assert joined.page(20, 30).to_arrow().to_pylist() == plain.to_arrow().to_pylist()[20:50]
+    assert joined.where(tableformat.col("x") < 0).to_arrow().to_pylist() == [
+        row for row in plain.to_arrow().to_pylist() if row["x"] is not None and row["x"] < 0
+    ]

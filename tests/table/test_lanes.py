@@ -124,3 +124,42 @@ def test_a_lane_without_jobs_has_no_thread():
     lane.close()
     lane.close()
     assert threading.active_count() == before
+
+
+def test_flush_waits_for_what_was_submitted():
+    """After `flush` all jobs so far are done, and the lane takes more; without a job it returns at once."""
+    lane, done = Lane("test", Failure()), []
+    lane.flush()
+    for turn in range(3):
+        lane.submit(lambda turn=turn: (time.sleep(0.01), done.append(turn)))
+        lane.flush()
+        assert done == list(range(turn + 1))
+    lane.close()
+
+
+def test_flush_returns_after_a_failure():
+    """Jobs that are passed over count as done: whoever flushes a failed lane is not left waiting."""
+    failure, done = Failure(), []
+    lane, gate = Lane("test", failure), threading.Event()
+    lane.submit(gate.wait)
+    lane.submit(lambda: done.append(1))
+    failure.set(OSError("full"))
+    gate.set()
+    lane.flush()
+    lane.close()
+    assert done == []
+
+
+def test_waiting_for_room_takes_none():
+    """`wait` returns when so many bytes would fit, and leaves the budget as it is."""
+    budget = Budget(100, Failure())
+    budget.take(60)
+    budget.wait(40)
+    budget.take(40)
+    passed = threading.Event()
+    waiting = threading.Thread(target=lambda: (budget.wait(50), passed.set()))
+    waiting.start()
+    assert not passed.wait(0.05)
+    budget.give(60)
+    waiting.join(10)
+    assert passed.is_set()

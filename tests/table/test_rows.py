@@ -21,7 +21,7 @@ from tableformat.format.media.siblings import boxes_array
 from tableformat.format.types import Field, ImageType, MediaType, StructType, sibling_column_type
 from tableformat.format.types.nested import ListType
 from tableformat.storage.backend import open_backend
-from tableformat.table.limits import Limits
+from tableformat.format.limits import Limits
 from tableformat.table.rows import Row
 from tableformat.table.source import is_allowed
 from tableformat.table.table import Table

@@ -27,10 +27,11 @@ from tableformat.errors import (
 )
 from tableformat.format.expr import col
 from tableformat.format.media.classes import Classes
+from tableformat.format.reference import Reach
 from tableformat.format.types import ClassType, ImageType, JsonType, TensorType
 from tableformat.storage.interface import Backend
 from tableformat.table.bare import read_bare
-from tableformat.table.limits import Limits
+from tableformat.format.limits import Limits
 from tableformat.table.selection import as_positions
 from tableformat.table.source import TableSource
 from tableformat.table.table import Table
@@ -320,10 +321,10 @@ def ids_of(table: Table) -> list[int]:
 PICKLED: dict[str, TableSource] = {}
 
 
-def reopen(backend: Backend, artifact: str, name: str, allow: tuple[str, ...]) -> TableSource:
+def reopen(backend: Backend, artifact: str, name: str, reach: Reach) -> TableSource:
     """Stands for the store that opens a table again."""
     assert isinstance(backend, Backend)
-    return PICKLED[f"{artifact}/{name}/{allow}"]
+    return PICKLED[f"{artifact}/{name}/{reach.allow}"]
 
 
 def test_pickle(tmp_path: Path) -> None:
@@ -463,3 +464,19 @@ def test_bare_files_of_other_names_are_told(tmp_path: Path) -> None:
     pq.write_table(pa.table({"id": [2]}), tmp_path / "donn\u00e9es.parquet")
     with pytest.raises(IllegalNameError, match="rename the file"):
         read_bare(str(tmp_path))
+
+
+def test_filters_that_keep_rows_of_some_row_groups(tmp_path: Path) -> None:
+    """Of several row groups that are read together, the rows of those in which a filter keeps some come out, and no others."""
+    count = 300_000
+    values = np.random.default_rng(2).permutation(count)
+    table = store_table(
+        tmp_path, {"k": pa.int64(), "v": pa.int32()}, {"k": values, "v": np.arange(count)}, part_rows=count
+    )
+    for wanted in ([5], [0, 150_000, 299_999], [1, 2, 70_000, 70_001, 200_000], list(range(0, count, 50_000))):
+        kept = table.where(col("k").is_in(values[wanted].tolist()))
+        assert kept.to_arrow().column("v").to_pylist() == wanted
+        assert kept.select("v").to_arrow().column("v").to_pylist() == wanted
+        assert [row.index for row in kept] == wanted
+        within = table[100_000:].where(col("k").is_in(values[wanted].tolist()))
+        assert within.to_arrow().column("v").to_pylist() == [row for row in wanted if row >= 100_000]

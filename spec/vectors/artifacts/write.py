@@ -21,6 +21,7 @@ import pyarrow as pa  # noqa: E402
 import tableformat  # noqa: E402
 from tests.publishing import Requires, publish  # noqa: E402
 from tests.sample_store import MEDIA_SCHEMA, media_row, picture, plain, scalars  # noqa: E402
+from tests.table.edited_tables import SAMPLES, item_of, sample  # noqa: E402
 
 VERSION = ".".join(tableformat.__version__.split(".")[:2])
 
@@ -83,9 +84,16 @@ def write_leaves(store: tableformat.Store) -> None:
             table.extend(pa.table({"id": range(120), "x": np.arange(120) / 4}))
 
 
+def write_edited(store: tableformat.Store) -> None:
+    """Tables as edits leave them, put together by hand: no version of the library has to edit in the same way."""
+    store.context.ensure()
+    items = [item_of(sample(name, store.context.backend)[0], name) for name in sorted(SAMPLES)]
+    publish(store, "a", items)
+
+
 STORES: dict[str, Callable[[tableformat.Store], None]] = {
     "scalars": write_scalars, "keyed": write_keyed, "media": write_media, "nested": write_nested, "empty": write_empty,
-    "history": write_history, "leaves": write_leaves,
+    "history": write_history, "leaves": write_leaves, "edited": write_edited,
 }  # fmt: skip
 
 
@@ -97,10 +105,11 @@ def one_table(store: tableformat.Store) -> dict[str, Any]:
     return item
 
 
-def break_part(store: tableformat.Store, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def break_part(store: tableformat.Store, change: Callable[[dict[str, Any]], dict[str, Any]], rows: int = 3) -> None:
     item = one_table(store)
     [part] = item["parts"]["items"]
-    publish(store, "a", [{**item, "parts": {"count": 1, "items": [{**part, **change(part)}]}, "plain": False}])
+    parts = {"count": 1, "items": [{**part, **change(part)}]}
+    publish(store, "a", [{**item, "rows": rows, "parts": parts, "plain": False}])
 
 
 def break_marker(store: tableformat.Store) -> None:
@@ -110,7 +119,7 @@ def break_marker(store: tableformat.Store) -> None:
 
 
 def break_deletions(store: tableformat.Store) -> None:
-    break_part(store, lambda part: {"deletions": {"digest": part["key"], "rows": 1, "size": 100}})
+    break_part(store, lambda part: {"deletions": {"digest": part["key"], "rows": 1, "size": 100}}, rows=2)
 
 
 def break_files(store: tableformat.Store) -> None:
@@ -131,8 +140,8 @@ def break_kind(store: tableformat.Store) -> None:
 BROKEN: dict[str, tuple[Callable[[tableformat.Store], None], dict[str, Any]]] = {
     "newer-marker": (break_marker, {"at": "store", "error": "unsupported", "says": "format 2"}),
     "unknown-feature": (break_feature, {"at": "version", "error": "unsupported", "says": "time-travel"}),
-    "part-with-deletions": (break_deletions, {"at": "rows", "error": "unsupported", "says": "deletions"}),
-    "part-of-several-files": (break_files, {"at": "rows", "error": "unsupported", "says": "several files"}),
+    "wrong-deletions": (break_deletions, {"at": "rows", "error": "corrupt", "says": "deletion file"}),
+    "wrong-column-files": (break_files, {"at": "rows", "error": "format", "says": "malformed part"}),
     "reserved-kind": (break_kind, {"at": "entry", "error": "unsupported", "says": "view"}),
 }
 

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
-import xxhash
 
 import tableformat
 from tableformat.convert.legacy.class_sets import classes_of_set
 from tableformat.convert.legacy.manifest import ManifestEntry, parse_ref, plain_text
-from tableformat.convert.legacy.media_files import MediaReader
+from tableformat.convert.legacy.media_files import Grant, MediaReader, allow_any, problem_of_file
 from tableformat.convert.legacy.names import entry_name_of, unique_name
 from tableformat.convert.legacy.report import ArtifactReport, EntryReport
 from tableformat.convert.legacy.source import Library, Located, SourceArtifact
 from tableformat.convert.legacy.survey import Found, Survey, survey
 from tableformat.convert.legacy.tables import TableFile, TableJob
 from tableformat.convert.legacy.text import TableText
-from tableformat.errors import IllegalNameError, InvalidInputError, TableformatError
+from tableformat.errors import AccessRefusedError, IllegalNameError, InvalidInputError, TableformatError
 
-__all__ = ["ArtifactJob"]
+__all__ = ["ArtifactJob", "Step"]
 
 _LARGE: Final = 8 << 20
 _MODELS: Final = "-model-file.json"
@@ -53,13 +51,24 @@ class ArtifactJob:
     """For metadata: all other entries."""
     used: set[str] = field(default_factory=set)
     """Files that became part of some entry."""
+    make_reader: Callable[[SourceArtifact, Library, ArtifactReport, Grant], MediaReader] = MediaReader
+    """Makes what reads the media of an artifact."""
+    open_text: Callable[[Callable[[], BinaryIO], str], TableText] = TableText
+    """Opens the text of a table."""
+    grant: Grant = allow_any
+    """Raises `AccessRefusedError` for a URL that the store may not refer to."""
+    check_tables: bool = True
+    """Whether tables are compared with their digests, which reads them once more."""
     reader: MediaReader = field(init=False)
     """Reads media that the artifact's own files name."""
     _readers: dict[str, MediaReader] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reader = MediaReader(self.artifact, self.library, self.report)
+        self.reader = self._reader_of(self.artifact)
         self._readers = {self.artifact.label: self.reader}
+
+    def _reader_of(self, owner: SourceArtifact) -> MediaReader:
+        return self.make_reader(owner, self.library, self.report, self.grant)
 
     def run(self) -> None:
         """Add everything. What is wrong with one file does not stop the others."""
@@ -72,6 +81,7 @@ class ArtifactJob:
         self._partitioned(found)
         for path in list(found.tables):
             self._guarded(path, partial(self._table, path, [found.tables[path]]))
+        self._name_tables_of_keys()
         for path, one in found.classes.items():
             self._guarded(path, partial(self._classes, path, one))
         for path, one in found.media.items():
@@ -97,6 +107,8 @@ class ArtifactJob:
 
     def _name(self, path: str, *, strip: bool = True) -> str:
         name = self.names[path] = entry_name_of(path, self.taken, strip=strip)
+        if not _is_unicode(path):
+            self.report.warn(path, f"lone surrogates in its path: it is {name!r} now", "surrogate")
         return name
 
     # Tables
@@ -113,10 +125,11 @@ class ArtifactJob:
                 table_ref = entry.ref  # a copy was downloaded, the artifact it came from is not at hand
             else:
                 self.reader.sources[owner.label] = owner
-        self._check(one.path, located)
+        if self.check_tables:
+            self._check(one.path, located)
         if owner.label not in self._readers:
-            self._readers[owner.label] = MediaReader(owner, self.library, self.report)
-        text = TableText(lambda: owner.folder.open(located.path), one.path)
+            self._readers[owner.label] = self._reader_of(owner)
+        text = self.open_text(lambda: owner.folder.open(located.path), one.path)
         self.report.bytes_in += owner.folder.size(located.path) or 0
         return TableFile(one.path, text, self._readers[owner.label], table_ref)
 
@@ -126,9 +139,9 @@ class ArtifactJob:
         entry = self.artifact.entry(path) or located.entry
         if entry is None or entry.digest_kind not in ("md5", "xxh128"):
             return
-        problem = _verify(located, entry)
+        problem = problem_of_file(located, entry)
         if problem is not None:
-            self.report.warn(path, problem, "digest")
+            self.report.warn(path, problem, "size" if "bytes where" in problem else "digest")
 
     def _table(self, path: str, parts: Sequence[Found], *, name: str | None = None, increments: bool = False) -> None:
         files = [self._open(one) for one in parts]
@@ -183,6 +196,13 @@ class ArtifactJob:
             keys.append(key)
         return keys
 
+    def _name_tables_of_keys(self) -> None:
+        """Once all tables have names: those that foreign keys and indices point into."""
+        for told in self.tables.values():
+            for key in told.get("keys", ()):
+                if (name := self.names.get(key.get("table_path", ""))) in self.tables:
+                    key["table"] = name
+
     def _increments(self, found: Survey) -> None:
         """Incremental tables: the files of one key, joined in their order."""
         for key, paths in found.increments.items():
@@ -219,7 +239,7 @@ class ArtifactJob:
         assert one.located.artifact is not None
         owner = one.located.artifact
         entry = self.artifact.entry(path)
-        reader = self._readers.setdefault(owner.label, MediaReader(owner, self.library, self.report))
+        reader = self._readers.setdefault(owner.label, self._reader_of(owner))
         cell = reader.read(
             one.value,
             path,
@@ -310,7 +330,9 @@ class ArtifactJob:
             self.report.leave_out(path, "it is no file of the artifact", "path")
             return
         if path.endswith((_MODELS, ".pkl", ".pickle", ".joblib")) or path.startswith(".wb_data/"):
-            self.report.note(path, "a saved model: carried over as a file, never loaded", "pickle")
+            self.report.warn(
+                path, "a saved model, which may be a pickle: carried over as a file, never loaded", "pickle"
+            )
         self._check(path, located)
         name = self._name(path, strip=False)
         self._add_file(located, name, path.rpartition("/")[2], size)
@@ -338,41 +360,26 @@ class ArtifactJob:
         """The table of the entries that point elsewhere."""
         name = unique_name("references", self.taken)
         schema = {
-            "path": pa.string(), "uri": tableformat.FileType(), "size": pa.int64(), "digest": pa.string(),
-            "digest_kind": pa.string(), "version_id": pa.string(),
+            "path": pa.string(), "uri": tableformat.FileType(), "ref": pa.string(), "size": pa.int64(),
+            "digest": pa.string(), "digest_kind": pa.string(), "version_id": pa.string(),
         }  # fmt: skip
         with self.draft.table(name, schema=schema) as table:
             for entry in entries:
                 table.append(
-                    path=plain_text(entry.path), uri=self._refer(entry), size=entry.size, digest=plain_text(entry.digest),
-                    digest_kind=entry.digest_kind, version_id=entry.version_id,
+                    path=plain_text(entry.path), uri=self._refer(entry), ref=plain_text(entry.ref or ""), size=entry.size,
+                    digest=plain_text(entry.digest), digest_kind=entry.digest_kind, version_id=entry.version_id,
                 )  # fmt: skip
         self.report.entries.append(EntryReport([entry.path for entry in entries], name, "references", len(entries)))
         self.others[name] = {"references": len(entries)}
 
     def _refer(self, entry: ManifestEntry) -> Any:
         try:
-            return entry.refer(tableformat.File.refer, entry.size)
-        except InvalidInputError as error:
-            self.report.warn(entry.path, f"its reference is not kept: {error}", "reference")
-            self.report.leave_out(entry.path, "its reference may not be stored", "reference")
+            made = entry.refer(tableformat.File.refer, entry.size)
+            self.grant(made.reference.uri)
+        except (InvalidInputError, AccessRefusedError) as error:
+            self.report.warn(entry.path, f"its reference is kept as text alone: {error}", "reference")
             return None
-
-
-def _verify(located: Located, entry: ManifestEntry) -> str | None:
-    """What is wrong with a file, read in pieces."""
-    assert located.artifact is not None
-    folder = located.artifact.folder
-    size = folder.size(located.path) or 0
-    if size <= _LARGE:
-        return entry.problem_of(folder.read(located.path))
-    if entry.size and entry.size != size:
-        return f"{size} bytes where the manifest says {entry.size}"
-    state: Any = hashlib.md5(usedforsecurity=False) if entry.digest_kind == "md5" else xxhash.xxh3_128()
-    with folder.open(located.path) as file:
-        while chunk := file.read(1 << 20):
-            state.update(chunk)
-    return entry.problem_of_digest(state.digest())
+        return made
 
 
 def _is_unicode(text: str) -> bool:

@@ -24,9 +24,12 @@ class ClassSets:
         self, read: Callable[[str, str | None, object, int | None], bytes | None], report: ArtifactReport
     ) -> None:
         self._read, self._report = read, report
+        self._is_told = False
         self._known: dict[tuple[str, str | None], tableformat.Classes | None] = {}
 
-    def of_cell(self, value: Any, table_ref: str | None, place: object) -> tableformat.Classes | None:
+    def of_cell(
+        self, value: Any, table_ref: str | None, place: object, *, of_image: bool = False
+    ) -> tableformat.Classes | None:
         """The classes that `{"type": "classes-file", "path": …}` or an inline object names; None where there are none."""
         if not isinstance(value, Mapping):
             return None
@@ -35,6 +38,13 @@ class ClassSets:
         path = value.get("path")
         if not isinstance(path, str):
             return None
+        if of_image and path == SHARED_PATH and not self._is_told:
+            self._is_told = True
+            self._report.note(
+                path,
+                "images of its time all point at this class set, whichever was theirs: labels are sure only where there was one set",
+                "shared-classes",
+            )
         key = (path, table_ref)
         if key not in self._known:
             self._known[key] = self._load(path, table_ref, place)
@@ -45,12 +55,6 @@ class ClassSets:
         if data is None:
             self._report.warn(place, f"the class set {path!r} is missing", "missing-media")
             return None
-        if path == SHARED_PATH:
-            self._report.note(
-                path,
-                "images of its time all point at this class set, whichever was theirs: labels are sure only where there was one set",
-                "shared-classes",
-            )
         try:
             value, problems = decode_object(data, path)
         except FormatError as error:

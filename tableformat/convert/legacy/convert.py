@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 import tableformat
-from tableformat.convert.legacy.artifact import ArtifactJob
-from tableformat.convert.legacy.folder import Folder, open_folder
+from tableformat.convert.legacy.artifact import ArtifactJob, Step
+from tableformat.convert.legacy.folder import Folder, Options, open_folder, split_url
 from tableformat.convert.legacy.names import artifact_name, unique_name
 from tableformat.convert.legacy.report import ArtifactReport, ConversionReport
 from tableformat.convert.legacy.source import MANIFEST_NAME, Library, SourceArtifact, read_identities, split_label
@@ -23,7 +23,7 @@ from tableformat.convert.legacy.text import decode_object
 from tableformat.errors import InvalidInputError, NotFoundError, TableformatError, UsageError, message
 from tableformat.progress import Meter, Progress
 
-__all__ = ["DOCUMENT", "convert_wandb", "source_document"]
+__all__ = ["DOCUMENT", "convert_wandb", "neighbours_of", "source_document", "split_source"]
 
 DOCUMENT: Final = "source.json"
 """The entry that tells how a version came from its source: columns as they were, keys, paths (spec/legacy.md)."""
@@ -40,6 +40,7 @@ def convert_wandb(
     manifest: Path | None = None,
     identities: Mapping[str, str] | Path | None = None,
     sidecar: Mapping[str, Any] | Path | None = None,
+    storage_options: Options | None = None,
     strict: bool = False,
     progress: Progress = True,
 ) -> ConversionReport:
@@ -48,7 +49,8 @@ def convert_wandb(
     `source` is the folder of a downloaded artifact, one `*.table.json`, or a folder of artifacts (`name:v3`, `name-v3`), which
     are converted in the order of their dependencies and versions. `artifact` names what one artifact becomes. `manifest` says
     where its manifest is, if it is neither in it nor beside it. `identities` maps ids of artifacts to `name:v3`; others are
-    found by path and digest. `sidecar` tells what the files do not (spec/legacy.md). With `strict`, anything odd is an error.
+    found by path and digest. `sidecar` tells what the files do not (spec/legacy.md). `storage_options` go to the file system of
+    the source, and of these three. With `strict`, anything odd is an error.
 
     What an earlier run did is found again and left alone. Of many artifacts one that fails does not stop the others; a single
     one raises `InvalidInputError`, `NotFoundError`, `BackendError`. Holds at most 150 MB whatever the size.
@@ -57,10 +59,10 @@ def convert_wandb(
     ids = (
         identities
         if isinstance(identities, Mapping) or identities is None
-        else read_identities(_read(identities), os.fspath(identities))
+        else read_identities(_read(identities, storage_options), os.fspath(identities))
     )
-    told = _sidecar(sidecar)
-    folder, only = _split(source)
+    told = _sidecar(sidecar, storage_options)
+    folder, only = split_source(source, storage_options)
     versions = _versions_in(folder) if only is None else []
     if versions:
         if artifact is not None or manifest is not None:
@@ -76,8 +78,9 @@ def convert_wandb(
         sources = [SourceArtifact.open(folder.below(name)) for name in versions]
         library = Library(sources, ids)
     else:
-        one = SourceArtifact.open(folder, None, None if manifest is None else _file(manifest), only)
-        sources, library = [one], Library([one, *_neighbours(folder)], ids)
+        one = SourceArtifact.open(folder, None, None if manifest is None else _file(manifest, storage_options), only)
+        others = neighbours_of(folder) if any(True for _ in one.refs()) else []
+        sources, library = [one], Library([one, *others], ids)
     job = _Conversion(target, library, told, strict, artifact)
     report = ConversionReport()
     with Meter("converting", sum(len(one.files) for one in sources), "files", progress) as meter:
@@ -95,6 +98,23 @@ def source_document(artifact: tableformat.Artifact) -> dict[str, Any]:
     return document
 
 
+class _Steps:
+    """The files of one artifact on the progress bar: those that are done, then all of them."""
+
+    def __init__(self, meter: Meter, count: int) -> None:
+        self._meter, self._left = meter, count
+
+    def step(self, count: int) -> None:
+        """Count files that are done; those that are no files of the artifact are not counted."""
+        count = min(count, self._left)
+        self._left -= count
+        self._meter.step(count)
+
+    def finish(self) -> None:
+        """Count those that became part of others."""
+        self.step(self._left)
+
+
 class _Conversion:
     """What is the same for all artifacts of a run."""
 
@@ -109,16 +129,18 @@ class _Conversion:
     ) -> ArtifactReport:
         """Convert one artifact, or find that it was."""
         report = ArtifactReport(source.label)
+        steps = _Steps(meter, len(source.files))
         try:
-            self._convert(source, report, done, meter, only)
+            self._convert(source, report, done, steps.step, only)
         except TableformatError as error:
             if alone:
                 raise
             report.state, report.error = "failed", str(error)
+        steps.finish()
         return report
 
     def _convert(
-        self, source: SourceArtifact, report: ArtifactReport, done: ConversionReport, meter: Meter, only: str | None
+        self, source: SourceArtifact, report: ArtifactReport, done: ConversionReport, step: Step, only: str | None
     ) -> None:
         name = self._target_name(source)
         told = self._sidecar.get(source.label, {})
@@ -126,7 +148,6 @@ class _Conversion:
         earlier = self._find(name, digest=digest)
         if earlier is not None:
             report.state, report.target = "unchanged", earlier
-            meter.step(len(source.files))
             return
         about = {
             key: told[key]
@@ -142,7 +163,7 @@ class _Conversion:
             producer={"job_type": "convert", "source": {"format": "wandb", "artifact": source.label, "digest": digest}},
         )
         with draft:
-            job = ArtifactJob(source, self._library, draft, report, meter.step, only)
+            job = ArtifactJob(source, self._library, draft, report, step, only, grant=self._store.context.outside.grant)
             unique_name(DOCUMENT, job.taken)
             job.run()
             self._check(source, report)
@@ -254,7 +275,7 @@ def _in_order(sources: Sequence[SourceArtifact], library: Library) -> list[Sourc
     return [labels[label] for label in done]
 
 
-def _neighbours(folder: Folder) -> list[SourceArtifact]:
+def neighbours_of(folder: Folder) -> list[SourceArtifact]:
     """Other artifacts that lie beside one: where its files may come from."""
     beside = folder.beside() if split_label(folder.name) else None
     if beside is None:
@@ -266,18 +287,18 @@ def _neighbours(folder: Folder) -> list[SourceArtifact]:
     ]
 
 
-def _split(source: Path) -> tuple[Folder, str | None]:
+def split_source(source: Path, storage_options: Options | None = None) -> tuple[Folder, str | None]:
     """The folder of an artifact, and the one file of it that is meant, if it is one.
 
     Of a single file, the artifact is the folder above it that is called like one (`name:v3`), or its own folder.
     """
-    text = os.fspath(source).rstrip("/")
-    head, _, last = text.rpartition("/")
+    text = os.fspath(source)
+    head, last = split_url(text)
     if not last.endswith(".json"):
-        return open_folder(text), None
-    own = folder = open_folder(head or ("/" if text.startswith("/") else "."))
+        return open_folder(text, storage_options), None
+    own = folder = open_folder(head, storage_options, is_there=False)
     if folder.size(last) is None:
-        raise NotFoundError(message("converting", path=text, expected="a file", got="nothing there"))
+        raise NotFoundError(message("converting", path=folder.root, expected=f"a file {last!r}", got="nothing there"))
     names = [last]
     for _ in range(_ROOT_LEVELS):
         if split_label(folder.name):
@@ -290,23 +311,22 @@ def _split(source: Path) -> tuple[Folder, str | None]:
     return own, last
 
 
-def _file(path: Path) -> tuple[Folder, str]:
-    text = os.fspath(path)
-    head, _, last = text.rpartition("/")
-    return open_folder(head or ("/" if text.startswith("/") else ".")), last
+def _file(path: Path, storage_options: Options | None) -> tuple[Folder, str]:
+    head, last = split_url(os.fspath(path))
+    return open_folder(head, storage_options if "://" in head else None, is_there=False), last
 
 
-def _read(path: Path) -> bytes:
-    folder, name = _file(path)
+def _read(path: Path, storage_options: Options | None) -> bytes:
+    folder, name = _file(path, storage_options)
     return folder.read(name, 64 << 20)
 
 
-def _sidecar(value: Mapping[str, Any] | Path | None) -> Mapping[str, Any]:
+def _sidecar(value: Mapping[str, Any] | Path | None, storage_options: Options | None) -> Mapping[str, Any]:
     """What a sidecar file tells, by `name:v3`."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        value, _ = decode_object(_read(value), os.fspath(value))
+        value, _ = decode_object(_read(value, storage_options), os.fspath(value))
     if not isinstance(value, Mapping) or not all(
         isinstance(one, Mapping) and split_label(str(label)) for label, one in value.items()
     ):

@@ -1,6 +1,5 @@
-"""A folder of files that is not trusted: of this machine, or at any URL; its files by relative path, and nothing outside.
-
-URLs go through pyarrow, which takes every file system that fsspec knows; credentials come from the environment, as usual.
+"""A folder of files that is not trusted: of this machine, or at any URL that fsspec knows; its files by relative path, and
+nothing outside.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO, Final
-
-import pyarrow.fs as pafs
 
 from tableformat.errors import (
     BackendError,
@@ -24,14 +21,17 @@ from tableformat.errors import (
     StorePermissionError,
     message,
 )
+from tableformat.storage.foreign import ForeignFolder, Options
 
-__all__ = ["Folder", "check_relative", "open_folder"]
+__all__ = ["Folder", "Options", "check_relative", "is_plain_path", "open_folder", "split_url"]
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_DRIVE: Final = re.compile(r"[A-Za-z]:")
+# An artifact may be called `x:v0`, and the name of its manifest begins so; where drives are, files cannot.
+_DRIVE: Final = re.compile(r"[A-Za-z]:" if os.name == "nt" else r"[A-Za-z]:(?!v\d+(?:\.wandb_manifest\.json)?(?:/|\Z))")
 _FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0)
 _MAX_DEPTH: Final = 64
+_SMALL: Final = 1 << 16  # bytes that are asked for at once: most files have fewer
 _PLAIN: Final = re.compile(
     r"(?:[A-Za-z0-9_][A-Za-z0-9_.-]*/)*[A-Za-z0-9_][A-Za-z0-9_.-]*"
 )  # sure to be fine, and most are
@@ -59,6 +59,11 @@ def check_relative(path: Any) -> str:
         )
     assert isinstance(path, str)
     return path
+
+
+def is_plain_path(path: str) -> bool:
+    """Whether `path` is one of those that need no second look: most are."""
+    return _PLAIN.fullmatch(path) is not None
 
 
 class Folder(abc.ABC):
@@ -101,6 +106,10 @@ class Folder(abc.ABC):
             )
         return data
 
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        """Each of `paths` whole, in order; all at once where requests travel. Holds them all."""
+        return [self.read(path) for path in paths]
+
     def local(self, path: str) -> str | None:
         """The file of this machine at `path`, checked as `open` does; None where it lies elsewhere."""
         check_relative(path)
@@ -112,18 +121,39 @@ class Folder(abc.ABC):
         return self.root.rstrip("/").rpartition("/")[2]
 
 
-def open_folder(url: str | os.PathLike[str]) -> Folder:
-    """The folder at a path of this machine, or at any URL that fsspec knows. Raises `NotFoundError`."""
+def open_folder(
+    url: str | os.PathLike[str], storage_options: Options | None = None, *, is_there: bool = True
+) -> Folder:
+    """The folder at a path of this machine, or at any URL that fsspec knows. Raises `NotFoundError`, but for a URL where
+    `is_there` is false: some places have files and cannot tell that they are folders."""
     text = os.fspath(url)
     if not text or "\0" in text:
         raise InvalidInputError(message("reading a legacy artifact", expected="a path or a URL", got=repr(text)[:200]))
-    if text.startswith("file://"):
+    if text.startswith("file://") and "::" not in text:
         text = text.removeprefix("file://")
-    if _URL.match(text):
-        return _RemoteFolder.at(text)
-    if not os.path.isdir(text):
-        raise NotFoundError(message("reading a legacy artifact", path=text, expected="a folder", got="nothing there"))
-    return _LocalFolder(os.path.abspath(text))
+    found: Folder
+    if _URL.match(text) or "::" in text:
+        files = ForeignFolder.at(text, storage_options)
+        found, exists = _RemoteFolder(files), not is_there or files.is_folder()
+    else:
+        text = os.path.expanduser(text)
+        found, exists = _LocalFolder(os.path.abspath(text)), os.path.isdir(text)
+    if not exists:
+        raise NotFoundError(
+            message("reading a legacy artifact", path=found.root, expected="a folder", got="nothing there, or a file")
+        )
+    return found
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """The folder of a path or URL, and the last segment. In a chain of file systems (`zip://a/b::s3://c/d`) it is the first
+    with a path that has segments: there, `a`, and `b`."""
+    links = url.rstrip("/").split("::")
+    at = next((number for number, link in enumerate(links) if link.partition("://")[2]), 0)
+    scheme, mark, path = links[at].rpartition("://")
+    head, slash, last = path.rpartition("/")
+    links[at] = f"{scheme}{mark}{head or slash or ('' if mark else '.')}"
+    return "::".join(links), last
 
 
 class _LocalFolder(Folder):
@@ -157,6 +187,27 @@ class _LocalFolder(Folder):
         finally:
             os.close(descriptor)
         return data
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        found = []
+        start, flags, open_, read, close = f"{self.root}/", _FLAGS | _NO_LINK, os.open, os.read, os.close
+        for path in paths:
+            if not self._safe.get(path.rpartition("/")[0]) or not is_plain_path(path):
+                found.append(self.read(path))  # the first of a folder, which is looked at then
+                continue
+            try:
+                descriptor = open_(start + path, flags)
+            except OSError:
+                found.append(self.read(path))
+                continue
+            try:
+                data = read(descriptor, _SMALL)
+            except OSError:  # a folder
+                data = b""
+            finally:
+                close(descriptor)
+            found.append(data if 0 < len(data) < _SMALL else self.read(path))
+        return found
 
     def local(self, path: str) -> str | None:
         os.close(self._descriptor(path)[0])
@@ -255,68 +306,37 @@ class _LocalFolder(Folder):
 
 
 class _RemoteFolder(Folder):
-    def __init__(self, root: str, fs: Any, place: str) -> None:
-        self.root, self._fs, self._place = root, fs, place.rstrip("/")
+    def __init__(self, files: ForeignFolder) -> None:
+        self.root, self._files = files.url, files
 
-    @classmethod
-    def at(cls, url: str) -> Folder:
-        """The folder at a URL."""
-        try:
-            fs, place = pafs.FileSystem.from_uri(url if url.startswith("fsspec+") else f"fsspec+{url}")
-            found = fs.get_file_info(place)
-        except (OSError, ValueError, ImportError, NotImplementedError) as error:
-            raise BackendError(message("reading a legacy artifact", path=url, got=str(error)[:200])) from error
-        if found.type != pafs.FileType.Directory:
-            raise NotFoundError(
-                message("reading a legacy artifact", path=url, expected="a folder", got=str(found.type))
-            )
-        return cls(url, fs, place)
-
-    def _full(self, path: str) -> str:
-        return f"{self._place}/{check_relative(path)}"
+    @property
+    def name(self) -> str:
+        return self._files.name
 
     def size(self, path: str) -> int | None:
         try:
-            found = self._fs.get_file_info(self._full(path))
-        except (OSError, IllegalNameError):
+            return self._files.size(check_relative(path))
+        except (IllegalNameError, StorePermissionError):
             return None
-        return int(found.size) if found.type == pafs.FileType.File else None
 
     def open(self, path: str) -> BinaryIO:
-        try:
-            file: BinaryIO = self._fs.open_input_file(self._full(path))
-        except FileNotFoundError as error:
-            raise NotFoundError(
-                message("reading a legacy artifact", path=path, expected="a file", got="nothing there")
-            ) from error
-        except OSError as error:
-            raise BackendError(message("reading a legacy artifact", path=path, got=str(error)[:200])) from error
-        return file
+        return self._files.open(check_relative(path))
+
+    def read(self, path: str, limit: int | None = None) -> bytes:
+        return self._files.read(check_relative(path), limit)
+
+    def read_all(self, paths: Sequence[str]) -> list[bytes]:
+        return self._files.read_all([check_relative(path) for path in paths])
 
     def files(self) -> Iterator[tuple[str, int | None]]:
-        for path, found in self._list(recursive=True):
-            if found.type == pafs.FileType.File:
-                yield path, int(found.size)
+        yield from self._files.files()
 
     def folders(self) -> list[str]:
-        return [path for path, found in self._list(recursive=False) if found.type == pafs.FileType.Directory]
-
-    def _list(self, *, recursive: bool) -> list[tuple[str, Any]]:
-        try:
-            infos = self._fs.get_file_info(pafs.FileSelector(self._place, recursive=recursive))
-        except OSError as error:
-            raise BackendError(message("listing a legacy artifact", path=self.root, got=str(error)[:200])) from error
-        base = f"{self._place.lstrip('/')}/"
-        pairs = ((info.path.lstrip("/"), info) for info in infos)
-        return sorted(
-            ((path.removeprefix(base), info) for path, info in pairs if path.startswith(base)), key=lambda pair: pair[0]
-        )
+        return self._files.folders()
 
     def below(self, name: str) -> Folder:
-        return _RemoteFolder(f"{self.root.rstrip('/')}/{check_relative(name)}", self._fs, f"{self._place}/{name}")
+        return _RemoteFolder(self._files.below(check_relative(name)))
 
     def beside(self) -> Folder | None:
-        head, _, last = self._place.rpartition("/")
-        if not last or not head:
-            return None
-        return _RemoteFolder(self.root.rstrip("/").rpartition("/")[0], self._fs, head)
+        above = self._files.above()
+        return None if above is None else _RemoteFolder(above)

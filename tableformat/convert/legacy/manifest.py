@@ -7,8 +7,9 @@ import binascii
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 import xxhash
 
@@ -36,9 +37,8 @@ def parse_ref(ref: str | None) -> ArtifactRef | None:
     return None if found is None else ArtifactRef(found[1], found[2])
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestEntry:
-    """One line of a manifest."""
+class ManifestEntry(NamedTuple):
+    """One line of a manifest."""  # a tuple: there is one for each file
 
     path: str
     """Path in the artifact; not yet checked."""
@@ -48,7 +48,7 @@ class ManifestEntry:
     """Bytes; None where it is not told."""
     ref: str | None = None
     """What it points at; None for a file."""
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = MappingProxyType({})
     """What else is known: `etag`, `versionID`, `alg`."""
     birth: str | None = None
     """The id of the artifact that first held the file."""

@@ -5,17 +5,20 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, ClassVar, Final, NamedTuple
+
+import xxhash
 
 import tableformat
 from tableformat.convert.legacy.class_sets import ClassSets
 from tableformat.convert.legacy.manifest import ManifestEntry
+from tableformat.convert.legacy.plain_images import PlainImages
 from tableformat.convert.legacy.profile import media_kind
 from tableformat.convert.legacy.report import ArtifactReport
 from tableformat.convert.legacy.source import Library, Located, SourceArtifact
-from tableformat.errors import IllegalNameError, InvalidInputError, NotFoundError, TableformatError
+from tableformat.errors import AccessRefusedError, IllegalNameError, InvalidInputError, NotFoundError, TableformatError
 
-__all__ = ["MediaCell", "MediaReader"]
+__all__ = ["MEDIA_CLASSES", "Grant", "MediaCell", "MediaReader", "allow_any", "problem_of_file"]
 
 MEDIA_CLASSES: Final[Mapping[str, type[tableformat.Media]]] = {
     "image": tableformat.Image, "audio": tableformat.Audio, "video": tableformat.Video, "html": tableformat.Html,
@@ -24,6 +27,14 @@ MEDIA_CLASSES: Final[Mapping[str, type[tableformat.Media]]] = {
 _SAID: Final = frozenset({"_type", "path", "caption", "boxes", "masks", "classes"})
 _LARGE: Final = 8 << 20
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
+
+
+Grant = Callable[[str], object]
+"""Raises `AccessRefusedError` for a URL that the store may not refer to."""
+
+
+def allow_any(_url: str) -> None:
+    """The `Grant` of a store that is not known."""
 
 
 class MediaCell(NamedTuple):
@@ -40,23 +51,53 @@ class MediaCell(NamedTuple):
 class MediaReader:
     """Reads the media that files of one artifact name. Remembers which files were used, and checks each that it reads."""
 
-    def __init__(self, artifact: SourceArtifact, library: Library, report: ArtifactReport) -> None:
-        self._artifact, self._library, self._report = artifact, library, report
+    reads_many: ClassVar[bool] = True
+    """Whether `PlainImages` may read what it would."""
+
+    def __init__(
+        self, artifact: SourceArtifact, library: Library, report: ArtifactReport, grant: Grant = allow_any
+    ) -> None:
+        self._artifact, self._library, self._report, self._grant = artifact, library, report, grant
         self.used: set[str] = set()
         """Paths of the artifact whose bytes, or references, are in some cell."""
         self.sources: dict[str, SourceArtifact] = {}
         """Other artifacts whose files were read, by label."""
         self.classes = ClassSets(self.read_file, report)
+        self._compared: set[str] = set()
+
+    @property
+    def artifact(self) -> SourceArtifact:
+        """The artifact whose files name the media."""
+        return self._artifact
+
+    def note_plain(self, images: PlainImages) -> None:
+        """Take note of images that were read without it."""
+        self.used.update(path for path in images.paths if path is not None)
+        self._report.bytes_in += images.size
 
     def read_file(self, path: str, table_ref: str | None, place: object, limit: int | None = None) -> bytes | None:
         """The bytes of a file that an object names; None, with a warning, where they are not at hand."""
         found = self._locate(path, table_ref, place)
-        return None if found is None or found.artifact is None else self._bytes(found, place, limit)
+        data = None if found is None or found.artifact is None else self._bytes(found, place, limit)
+        if found is not None and data is not None and found.entry is not None:
+            self._tell(place, path, found.entry.problem_of(data))
+        return data
 
     def open_file(self, path: str, table_ref: str | None, place: object) -> BinaryIO | None:
         """A file that an object names, opened; None where it is not at hand."""
         found = self._locate(path, table_ref, place)
-        return None if found is None or found.artifact is None else found.artifact.folder.open(found.path)
+        if found is None or found.artifact is None:
+            return None
+        if found.entry is not None and path not in self._compared:
+            self._tell(place, path, problem_of_file(found, found.entry))
+            self._compared.add(path)
+        return found.artifact.folder.open(found.path)
+
+    def _tell(self, place: object, path: str, problem: str | None) -> None:
+        if problem is not None:
+            self._report.warn(
+                place, f"the file {path!r} has {problem}", "size" if "bytes where" in problem else "digest"
+            )
 
     def read(
         self, cell: Mapping[str, Any], place: object, table_ref: str | None = None, *, bare: bool = False
@@ -74,6 +115,8 @@ class MediaReader:
         if caption is not None and (bare or not _is_text(caption)):
             more["caption"] = caption
             caption = None
+            if not bare:
+                self._report.warn(place, "its caption is no text: kept as JSON", "surrogate")
         fields: Mapping[str, Any] = {}
         if found.artifact is None:
             media, is_told = self._refer(kind, found, cell, caption, place), False
@@ -187,10 +230,12 @@ class MediaReader:
             }
         more |= self._header_of_copy(kind, found.path, size)
         try:
-            return entry.refer(MEDIA_CLASSES[kind].refer, size, **more)
-        except InvalidInputError as error:
+            media = entry.refer(MEDIA_CLASSES[kind].refer, size, **more)
+            self._grant(media.reference.uri)
+        except (InvalidInputError, AccessRefusedError) as error:
             self._report.warn(place, f"the reference of {found.path!r} is not kept: {error}", "reference")
             return None
+        return media
 
     def _header_of_copy(self, kind: str, path: str, size: int | None) -> dict[str, Any]:
         """What the downloaded copy of a reference tells about it, where there is one of the right size."""
@@ -211,25 +256,14 @@ class MediaReader:
         if not any(key in cell for key in ("boxes", "masks", "classes")):
             return image, {}
         left: dict[str, Any] = {}
-        classes = self.classes.of_cell(cell.get("classes"), table_ref, place)
+        classes = self.classes.of_cell(cell.get("classes"), table_ref, place, of_image=True)
         if classes is None and cell.get("classes") is not None:
             left["classes"] = cell["classes"]
         boxes = self._layers(cell.get("boxes"), _boxes, "boxes", left, place)
         paths: dict[str, Any] = {}
 
         def mask(value: Any, where: object) -> Any:
-            path = value["path"]
-            data = self.read_file(path, table_ref, where)
-            if data is None:
-                raise NotFoundError(f"the mask {path!r} is missing")
-            made = tableformat.Mask(data)
-            self.used.add(path)
-            said = {key: one for key, one in value.items() if key not in ("_type", "sha256", "digest")}
-            told = value.get("sha256")
-            if isinstance(told, str) and hashlib.sha256(data).hexdigest() != told:
-                self._report.warn(where, f"the mask {path!r} has another SHA-256 than its cell says", "digest")
-                said["sha256"] = told
-            return made, said
+            return self._mask(value, table_ref, where)
 
         masks = self._layers(cell.get("masks"), mask, "masks", left, place)
         if masks is not None:
@@ -246,6 +280,21 @@ class MediaReader:
             left.setdefault("masks", {})
             left["masks"] = {**paths, **(left["masks"] if isinstance(left["masks"], dict) else {})}
         return made, left
+
+    def _mask(self, value: Any, table_ref: str | None, where: object) -> tuple[Any, dict[str, Any]]:
+        """A mask, and what was said of it that it does not say itself."""
+        path = value["path"]
+        data = self.read_file(path, table_ref, where)
+        if data is None:
+            raise NotFoundError(f"the mask {path!r} is missing")
+        made = tableformat.Mask(data)
+        self.used.add(path)
+        said = {key: one for key, one in value.items() if key not in ("_type", "sha256", "digest")}
+        told = value.get("sha256")
+        if isinstance(told, str) and hashlib.sha256(data).hexdigest() != told:
+            self._report.warn(where, f"the mask {path!r} has another SHA-256 than its cell says", "digest")
+            said["sha256"] = told
+        return made, said
 
     def _layers(
         self, value: Any, make: Callable[[Any, object], Any], role: str, left: dict[str, Any], place: object
@@ -265,6 +314,24 @@ class MediaReader:
                 self._report.warn(f"{place}, {role} {layer!r}", f"kept as JSON: {error}", "annotation")
                 left.setdefault(role, {})[layer] = item
         return made
+
+
+def problem_of_file(found: Located, entry: ManifestEntry) -> str | None:
+    """What is wrong with a file, of any size, by the manifest."""
+    assert found.artifact is not None
+    folder = found.artifact.folder
+    size = folder.size(found.path) or 0
+    if size <= _LARGE:
+        return entry.problem_of(folder.read(found.path))
+    if entry.size and entry.size != size:
+        return f"{size} bytes where the manifest says {entry.size}"
+    if entry.digest_kind not in ("md5", "xxh128"):
+        return None
+    state: Any = hashlib.md5(usedforsecurity=False) if entry.digest_kind == "md5" else xxhash.xxh3_128()
+    with folder.open(found.path) as file:
+        while chunk := file.read(1 << 20):
+            state.update(chunk)
+    return entry.problem_of_digest(state.digest())
 
 
 def _boxes(value: Any, _where: object) -> list[tableformat.Box]:

@@ -73,6 +73,12 @@ class Profile:
             or any(inner.has_media for inner in self.fields.values())
         )
 
+    @property
+    def has_surrogates(self) -> bool:
+        """Whether there are lone surrogates in texts, at any depth that was looked at."""
+        inner = (*self.fields.values(), *(() if self.item is None else (self.item,)))
+        return not self.is_text or any(one.has_surrogates for one in inner)
+
     def observe(self, values: Sequence[Any], depth: int = 0) -> None:
         """Look at more values."""
         classes = set(map(type, values))

@@ -159,9 +159,9 @@ class SourceArtifact:
             state = hashlib.sha256()
             if self.manifest is not None:
                 state.update(self.manifest.digest.encode())
-            for path, size in self.files.items():
-                state.update(json.dumps([path, size]).encode())
-                if self.manifest is None:
+            state.update(json.dumps(list(self.files.items())).encode())
+            if self.manifest is None:
+                for path in self.files:
                     state.update(self._hash_of(path))
             self._digest = "sha256:" + state.hexdigest()
         return self._digest

@@ -119,6 +119,10 @@ def _look(path: str, located: Located, found: Survey, report: ArtifactReport) ->
             return
     data = located.artifact.folder.read(located.path, _MAX_OBJECT)
     report.bytes_in += len(data)
+    entry = located.entry
+    problem = None if entry is None or kind == "table" else entry.problem_of(data)
+    if problem is not None and hinted != "table":
+        report.warn(path, problem, "size" if "bytes where" in problem else "digest")
     value, problems = decode_object(data, path)
     report.warn_all(problems)
     kind = value.get("_type") if isinstance(value, dict) else None

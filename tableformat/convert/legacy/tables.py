@@ -16,12 +16,14 @@ import pyarrow as pa
 
 import tableformat
 from tableformat.convert.legacy.array_columns import ArrayColumns
+from tableformat.convert.legacy.arrow_rows import ArrowRows
 from tableformat.convert.legacy.cells import MisfitError, Plan, plan_column
 from tableformat.convert.legacy.class_sets import classes_of_map
 from tableformat.convert.legacy.json_text import json_text
 from tableformat.convert.legacy.manifest import plain_text
 from tableformat.convert.legacy.media_files import MediaReader
 from tableformat.convert.legacy.names import column_names
+from tableformat.convert.legacy.plain_images import PlainImages, pieces_of
 from tableformat.convert.legacy.profile import Profile
 from tableformat.convert.legacy.report import ArtifactReport, ColumnReport, EntryReport
 from tableformat.convert.legacy.text import Block, TableText, paused_collector
@@ -118,6 +120,7 @@ class TableJob:
         self._arrays = ArrayColumns(self._files[0].columns, increments=increments)
         self._told: set[tuple[str, str]] = set()
         self._columns: list[_Column] = []
+        self._arrow: ArrowRows | None = None
         self.ranges: list[tuple[str, int, int]] = []
         """The file, first row and end of the rows of each file in the table."""
 
@@ -181,20 +184,17 @@ class TableJob:
         ]
         profiles = [Profile(one) for one in declared]
         self._arrays.open(self._files, declared, self._report)
-        is_complete = True
-        for number, (_, _, columns) in enumerate(self._blocks(quiet=True)):
-            if number and not whole:
-                is_complete = False
-                break
+        for _, _, columns in self._blocks(quiet=True) if whole else self._first_block():
             for index in range(count):
                 if not self._arrays.has(index):
                     profiles[index].observe(columns[index])
-        if not is_complete and any(
+        if not whole and any(
             not profile.present and not self._arrays.has(index) for index, profile in enumerate(profiles)
         ):
             self._profile(whole=True)
             return
         plans = [self._arrays.plan(index) or plan_column(profile) for index, profile in enumerate(profiles)]
+        self._arrow = None if any(map(self._arrays.has, range(count))) else ArrowRows.of(plans)
         chosen = column_names(first.columns, [plan.has_media for plan in plans])
         self._columns = [
             _Column(original, one, profile, plan, self._arrays.has(index), plan.declared, name)
@@ -204,6 +204,13 @@ class TableJob:
         ]
         for column in self._columns:
             column.type = self._with_classes(column)
+            if isinstance(column.original, str) and column.original and not _is_plain(column.original):
+                place, text = (
+                    f"{first.path}: column {column.original!r}",
+                    f"lone surrogates in its name: it is {column.name!r} now",
+                )
+                if self._is_new(place, text):
+                    self._report.warn(place, text, "surrogate")
 
     def _with_classes(self, column: _Column) -> Any:
         """The type of a column with the class sets that its declaration names."""
@@ -220,14 +227,25 @@ class TableJob:
 
     # Rows
 
+    def _first_block(self) -> Iterator[tuple[TableFile, int, list[Sequence[Any]]]]:
+        """What `_blocks` gives first; the rows are kept for the time when they are written."""
+        file = self._files[0]
+        block = file.text.first_block()
+        if block is not None:
+            yield file, block.first, _columns(block, len(file.columns), file.path, None)
+
     def _blocks(self, *, quiet: bool = False) -> Iterator[tuple[TableFile, int, list[Sequence[Any]]]]:
         """Columns of cells, block by block: the file, the number of the first row in it, and a list for each column."""
         for file in self._files:
             count = len(file.columns)
-            for block in file.text.blocks():
+            for block in file.text.blocks(None if quiet or self._arrow is None else self._arrow.read):
                 if not quiet:
                     self._report.warn_all(block.problems, file.path)
-                yield file, block.first, _columns(block, count, file.path, None if quiet else self._report)
+                yield (
+                    file,
+                    block.first,
+                    block.columns or _columns(block, count, file.path, None if quiet else self._report),
+                )
             if not quiet:
                 self._report.warn_all(
                     [one for one in file.text.problems if self._is_new(one.place, one.text)], file.path
@@ -261,10 +279,16 @@ class TableJob:
                     current, start = file, total
                     self.ranges.append((file.path, start, start))
                 rows = len(columns[0])
+                total += rows
+                self.ranges[-1] = (file.path, start, total)
+                if isinstance(columns[0], pa.Array):
+                    writer.extend(_batch([column.name for column in self._columns], columns))
+                    continue
                 cells = [
                     self._arrays.take(index, file, rows) if column.arrays else values
                     for index, (column, values) in enumerate(zip(self._columns, columns, strict=True))
                 ]
+                self._tell_surrogates(file, first, cells)
                 if has_media:
                     self._append(writer, file, first, cells)
                 else:
@@ -273,8 +297,6 @@ class TableJob:
                         for column, values in zip(self._columns, cells, strict=True)
                     ]
                     writer.extend(_batch([column.name for column in self._columns], arrays))
-                total += rows
-                self.ranges[-1] = (file.path, start, total)
             self._finish()
             writer.close()
         except BaseException:
@@ -286,6 +308,15 @@ class TableJob:
             self._told.clear()
             raise
         return total
+
+    def _tell_surrogates(self, file: TableFile, first: int, columns: Sequence[Sequence[Any]]) -> None:
+        for column, cells in zip(self._columns, columns, strict=True):
+            if not column.profile.has_surrogates:
+                continue
+            for index, cell in enumerate(cells):
+                if cell is not None and _has_surrogates(cell):
+                    place = _Place(file.path, column.original, first + index)
+                    self._report.warn(place, "lone surrogates, which are no text: kept as escapes in JSON", "surrogate")
 
     def _finish(self) -> None:
         """After the last row: what the files say of their size, and what array files hold beyond."""
@@ -309,7 +340,45 @@ class TableJob:
     def _append(
         self, writer: tableformat.TableWriter, file: TableFile, first: int, columns: list[Sequence[Any]]
     ) -> None:
-        """A block with media: read row by row, so that no more than the writer's batch is in memory."""
+        """A block with media: in pieces whose files fit in memory, as Arrow columns where all media are plain images, else row
+        by row."""
+        media = [cells for column, cells in zip(self._columns, columns, strict=True) if column.plan.has_media]
+        for start, end in pieces_of(media, file.reader.artifact, len(columns[0])):
+            piece = columns if end - start == len(columns[0]) else [cells[start:end] for cells in columns]
+            if not self._append_plain(writer, file, first + start, piece):
+                self._append_rows(writer, file, first + start, piece)
+
+    def _append_plain(
+        self, writer: tableformat.TableWriter, file: TableFile, first: int, columns: list[Sequence[Any]]
+    ) -> bool:
+        """A piece of a block whose media are plain images; False, with nothing done, for any other."""
+        if file.table_ref is not None or not file.reader.reads_many:
+            return False
+        if any(column.plan.has_media and column.plan.media != "image" for column in self._columns):
+            return False
+        found: dict[int, PlainImages] = {}
+        for index, column in enumerate(self._columns):
+            if column.plan.media is not None:
+                images = PlainImages.read(columns[index], file.reader.artifact)
+                if images is None:
+                    return False
+                found[index] = images
+        arrays: dict[str, pa.Array] = {}
+        for index, (column, cells) in enumerate(zip(self._columns, columns, strict=True)):
+            if index in found:
+                file.reader.note_plain(found[index])
+                arrays[column.name] = pa.array(found[index].datas, pa.binary())
+                arrays[f"{column.name}_path"] = pa.array(found[index].paths, pa.string())
+                arrays[f"{column.name}_more"] = pa.nulls(len(cells), pa.string())
+            else:
+                arrays[column.name] = column.plan.array(cells, self._lost(file, first, column))
+        writer.extend(_batch(list(arrays), list(arrays.values())))
+        return True
+
+    def _append_rows(
+        self, writer: tableformat.TableWriter, file: TableFile, first: int, columns: list[Sequence[Any]]
+    ) -> None:
+        """A piece of a block with media: read row by row, so that no more than the writer's batch is in memory."""
         ready: list[tuple[str, Sequence[Any]]] = []
         media: list[tuple[_Column, Sequence[Any], _Place]] = []
         for column, cells in zip(self._columns, columns, strict=True):
@@ -361,6 +430,14 @@ def _nested(plan: Plan, cell: Any, place: _Place, file: TableFile, paths: list[s
     }
 
 
+def _has_surrogates(cell: Any) -> bool:
+    try:
+        text = cell if isinstance(cell, str) else json.dumps(cell, ensure_ascii=False)
+        return not text.isascii() and not _is_plain(text)
+    except RecursionError:
+        return False
+
+
 def _finite(value: Any) -> Any:
     """A value as a column of JSON takes it."""
     return json.loads(json_text(value))
@@ -390,8 +467,8 @@ def _columns(block: Block, count: int, path: str, report: ArtifactReport | None)
     return list(zip(*mended, strict=True)) if mended else [()] * count
 
 
-def _batch(names: list[str], arrays: list[pa.Array]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays(arrays, names)
+def _batch(names: list[str], arrays: Sequence[Any]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(list(arrays), names)
 
 
 def _label_sets(declared: Declared) -> dict[str, tableformat.Classes]:
@@ -415,8 +492,8 @@ def _label_sets(declared: Declared) -> dict[str, tableformat.Classes]:
     return sets
 
 
-def _is_plain(layer: str) -> bool:
+def _is_plain(text: str) -> bool:
     try:
-        return bool(layer.encode())
+        return bool(text.encode())
     except UnicodeEncodeError:
         return False

@@ -14,11 +14,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from tableformat.errors import FormatError, LimitError, Problem, message
 
-__all__ = ["MAX_HEAD_BYTES", "MAX_ROW_BYTES", "Block", "TableText", "decode_object", "paused_collector"]
+__all__ = ["MAX_HEAD_BYTES", "MAX_ROW_BYTES", "Block", "ReadRows", "TableText", "decode_object", "paused_collector"]
 
 MAX_HEAD_BYTES: Final = 64 << 20
 """Most text before the rows, and after them: the types of the columns. A thousand columns need a megabyte."""
@@ -27,6 +28,9 @@ MAX_ROW_BYTES: Final = 32 << 20
 _BLOCK: Final = 1 << 20
 _READ: Final = 1 << 20
 _PROBLEMS: Final = 1000
+_Scan = Callable[[str, int], tuple[Any, int]]
+ReadRows = Callable[[str], list[Any] | None]
+"""From the text of some rows to their columns; None where it does not read them."""
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
 _BETWEEN: Final = re.compile(r"[ \t\n\r]*(,?)[ \t\n\r]*")
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*("?)|[\[\]{}]', re.DOTALL)
@@ -56,6 +60,19 @@ class _Duplicates:
         return found
 
 
+def _members_of(value: Any) -> int:
+    """How many members all objects in `value` have. Where that is the number of colons in its text, no key stood twice in an
+    object, since each member has one: to look so is four times as fast as to make each object by hand."""
+    total, level = 0, [value]
+    while level:
+        dicts = [one for one in level if type(one) is dict]
+        lists = [one for one in level if type(one) is list]
+        total += sum(map(len, dicts))
+        below = chain(chain.from_iterable(map(dict.values, dicts)), chain.from_iterable(lists))
+        level = [one for one in below if type(one) is dict or type(one) is list]
+    return total
+
+
 @dataclass(slots=True)
 class Block:
     """Some rows, one after the other."""
@@ -66,6 +83,13 @@ class Block:
     """What stands in `data`: lists of cells, and whatever else a damaged file has there; None for a row that is lost."""
     problems: list[Problem] = field(default_factory=list)
     """What was wrong with rows of this block."""
+    columns: list[Any] | None = None
+    """Its cells by column, where a reader took them; then `rows` is empty."""
+
+    @property
+    def count(self) -> int:
+        """How many rows."""
+        return len(self.rows) if self.columns is None else len(self.columns[0])
 
 
 @contextmanager
@@ -82,10 +106,12 @@ def paused_collector() -> Iterator[None]:
 
 def decode_object(data: bytes, path: str) -> tuple[Any, list[Problem]]:
     """The value of a small JSON file, and what is odd about it. Raises `FormatError` for what is no JSON."""
-    text = data.decode("utf-8", "surrogateescape")
+    text = data.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     duplicates = _Duplicates()
     try:
-        value = json.loads(text.removeprefix("\ufeff"), object_pairs_hook=duplicates.make)
+        value = json.loads(text)
+        if _members_of(value) != text.count(":"):
+            value = json.loads(text, object_pairs_hook=duplicates.make)
     except (ValueError, RecursionError) as error:
         raise FormatError(message("reading JSON", path=path, expected="JSON", got=_fault(error))) from error
     problems = [
@@ -99,11 +125,12 @@ def decode_object(data: bytes, path: str) -> tuple[Any, list[Problem]]:
 class TableText:
     """The text of one file with a table. `opened` opens it from its start, each time it is called.
 
-    `head` reads what stands before the rows; `blocks` goes through the rows; then `tail` has the keys behind them. Holds
-    one block, at least a megabyte of text and at most one row, beside its decoded rows.
+    `head` has what stands before the rows; `blocks` goes through the rows; then it has the keys behind them, too. Where the
+    names of the columns stand behind them, all is read at once, unless `look_behind` is false. Holds one block, at least a
+    megabyte of text and at most one row, beside its decoded rows.
     """
 
-    def __init__(self, opened: Callable[[], BinaryIO], path: str) -> None:
+    def __init__(self, opened: Callable[[], BinaryIO], path: str, *, look_behind: bool = True) -> None:
         self._opened, self._path = opened, path
         self.head: dict[str, Any] = {}
         """The keys of the table but `data`; those behind the rows come when the rows have been read."""
@@ -113,11 +140,13 @@ class TableText:
         """What is wrong outside of the rows."""
         self._duplicates = _Duplicates()
         # What `raw_decode` calls, without its price for each call.
-        decoder = json.JSONDecoder(object_pairs_hook=self._duplicates.make)
-        self._scan: Callable[[str, int], tuple[Any, int]] = vars(decoder)["scan_once"]
+        self._scan: _Scan = vars(json.JSONDecoder(object_pairs_hook=self._duplicates.make))["scan_once"]
+        self._scan_plain: _Scan = vars(json.JSONDecoder())["scan_once"]
+        self._read_rows: ReadRows | None = None
+        self._kept: tuple[Block, Iterator[Block]] | None = None
         with self._stream() as stream:
             self._read_head(stream)
-            if self.has_rows and "columns" not in self.head:
+            if self.has_rows and "columns" not in self.head and look_behind:
                 for _ in self._blocks(stream):
                     pass
 
@@ -126,9 +155,21 @@ class TableText:
         with self._opened() as file:
             yield _Stream(file, self._path)
 
-    def blocks(self) -> Iterator[Block]:
-        """The rows, from the first. May be called again."""
-        if self.has_rows:
+    def first_block(self) -> Block | None:
+        """The first rows; None where there are none. The next call of `blocks` goes on from here, and reads them no more."""
+        rest = self.blocks()
+        block = next(rest, None)
+        self._kept = None if block is None else (block, rest)
+        return block
+
+    def blocks(self, read: ReadRows | None = None) -> Iterator[Block]:
+        """The rows, from the first; those that `read` takes by column. May be called again."""
+        self._read_rows = read
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            yield kept[0]
+            yield from kept[1]
+        elif self.has_rows:
             with self._stream() as stream:
                 self._read_head(stream)
                 yield from self._blocks(stream)
@@ -245,9 +286,8 @@ class TableText:
             stream.fill(_BLOCK)
             block = Block(number, [])
             if not by_row:
-                block.rows, is_cut = self._parse_cut(stream)
-                by_row = not is_cut
-            if not block.rows:
+                by_row = not self._parse_cut(stream, block)
+            if not block.count:
                 is_done = self._parse_rows(stream, block)
             if stream.is_odd:
                 stream.is_odd = False
@@ -256,31 +296,41 @@ class TableText:
                         f"row {number}", "bytes that are not UTF-8, in this row or one of those behind it", "encoding"
                     )
                 )
-            number += len(block.rows)
-            if block.rows or block.problems:
+            number += block.count
+            if block.count or block.problems:
                 yield block
         self._read_tail(stream)
 
-    def _parse_cut(self, stream: _Stream) -> tuple[list[Any], bool]:
-        """The rows up to the last place that looks like the end of one; nothing, where it is none."""
+    def _parse_cut(self, stream: _Stream, block: Block) -> bool:
+        """The rows up to the last place that looks like the end of one; false where it is none."""
         text = stream.text
         if stream.is_over and len(text) < _BLOCK // 8:
-            return [], True  # the end is met row by row
-        cut = max(text.rfind("], ["), text.rfind("],["))
+            return True  # the end is met row by row
+        cut = text.rfind("], [")
+        cut = text.rfind("],[") if cut < 0 else cut
         if cut < 0:
-            return [], False
-        piece = text[: cut + 1]
+            return False
+        if self._read_rows is not None:
+            block.columns = self._read_rows(text[: cut + 1])
         try:
             with paused_collector():
-                rows, end = self._scan(f"[{piece}]", 0)
+                is_one = block.columns is not None or self._parse_piece(f"[{text[: cut + 1]}]", block)
         except (ValueError, StopIteration, RecursionError):
             self._duplicates.take()
-            return [], False
-        if end != len(piece) + 2 or self._duplicates.take():
-            return [], False
-        stream.drop(text.index(",", cut) + 1)
-        found: list[Any] = rows
-        return found, True
+            return False
+        if is_one:
+            stream.drop(text.index(",", cut) + 1)
+        return is_one
+
+    def _parse_piece(self, piece: str, block: Block) -> bool:
+        """The list of rows that is the whole of `piece`; false where it is none, or a key stands twice."""
+        rows, end = self._scan_plain(piece, 0)
+        if "{" in piece and _members_of(rows) != piece.count(":"):
+            rows, end = self._scan(piece, 0)
+        if end != len(piece) or self._duplicates.take():
+            return False
+        block.rows = rows
+        return True
 
     def _parse_rows(self, stream: _Stream, block: Block) -> bool:
         """Rows one by one, a block of them at most; whether the last one was met."""

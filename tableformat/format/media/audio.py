@@ -36,11 +36,12 @@ class Audio(Media):
         *,
         caption: str | None = None,
         format: str | None = None,  # noqa: A002
+        copy: bool = False,
     ) -> None:
         if sample_rate is not None and (isinstance(sample_rate, bool) or int(sample_rate) != sample_rate):
             raise MediaError(message("making Audio", expected="a whole number as sample_rate", got=repr(sample_rate)))
         self._rate = None if sample_rate is None else int(sample_rate)
-        super().__init__(data, caption=caption, format=format)
+        super().__init__(data, caption=caption, format=format, copy=copy)
 
     def _encode(self, value: Any) -> bytes:
         if isinstance(value, list | tuple):

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, ClassVar, Literal, NamedTuple, Self
 
 from tableformat.digest import PREFIX, digest_of
 from tableformat.errors import InvalidInputError, MediaError, UsageError, message
+from tableformat.format.malformed import Telling
 from tableformat.format.media.formats import CONTENT_TYPES, EXTENSIONS, UNKNOWN_TYPE, format_of_name
 from tableformat.format.media.headers import FileView, Header, HeaderFault, describe, media_error
 from tableformat.format.media.kinds import OUTER_FIELDS, check_kind
@@ -70,18 +71,21 @@ class Deferred:
         self._index = index
 
     def get(self) -> Any:
-        """The value. `column` is any object with `value(index)`."""
-        return self._column.value(self._index)
+        """The value. `column` is any object with `value(index)`. Raises `FormatError` where the column holds what no writer makes."""
+        with Telling("reading media", f"row {self._index} of a batch"):
+            return self._column.value(self._index)
 
 
 class Media:
     """Base of all kinds of media. Two are equal when their bytes and their caption are.
 
     `data` may be bytes, a path (text or `os.PathLike`), a URL, an open binary file, or other media of the same kind,
-    whose bytes are then shared. All are owned: stored in the store. To point at bytes elsewhere, use `refer`.
+    whose bytes are then shared. All are owned: stored in the store. To point at bytes elsewhere, use `refer`. Media of a
+    table of the same store are never stored again; those of another store become references to it, or with `copy=True` are
+    copied.
     """
 
-    __slots__ = ("_caption", "_data", "_hint", "_origin", "ready")
+    __slots__ = ("_caption", "_data", "_hint", "_origin", "_shares", "ready")
 
     kind: ClassVar[str] = ""
     """The kind of media, one of `MEDIA_KINDS`."""
@@ -92,6 +96,7 @@ class Media:
     _origin: _Path | _Url | _Referred | Cell | Deferred | None
     _caption: str | None
     _hint: str | None
+    _shares: bool  # made of media of a table, whose bytes stay where they are
     ready: Prepared | None
     """What `prepare` gave, kept here by the writer that took this object until its bytes are placed; no part of the value."""
 
@@ -102,8 +107,16 @@ class Media:
         if register:
             Media._classes_by_kind[cls.kind] = cls
 
-    def __init__(self, data: Any, *, caption: str | None = None, format: str | None = None) -> None:  # noqa: A002
+    def __init__(
+        self,
+        data: Any,
+        *,
+        caption: str | None = None,
+        format: str | None = None,  # noqa: A002
+        copy: bool = False,
+    ) -> None:
         self._origin = None
+        self._shares = not copy and isinstance(data, Media)
         self._caption = caption
         self._hint = format
         self.ready = None
@@ -351,7 +364,7 @@ class Media:
         origin = self._origin
         cell = self.cell
         if cell is not None:
-            return _of_cell(cell, self._data, self.reference)
+            return _of_cell(cell, self._data, self._elsewhere(cell) if self._shares else self.reference)
         if isinstance(origin, _Referred):
             reference, content_type, ext, fields = origin
             return Prepared(None, None, reference.size, content_type, ext, dict(fields), reference)
@@ -360,6 +373,13 @@ class Media:
         if isinstance(origin, _Url):
             return self._of_url(origin, open_url, check)
         return self._of_path(str(origin), check)
+
+    def _elsewhere(self, cell: Cell) -> Reference | None:
+        """Where the bytes of a cell lie for a reader of another store."""
+        reader: Any = cell.reader
+        if cell.is_reference or cell.inline is not None or not hasattr(reader, "url_of"):
+            return self.reference
+        return Reference(reader.url_of(cell), cell.offset or 0, cell.size, cell.checksum, cell.version_id)
 
     def _of_bytes(self, data: _Raw, check: Check, path: str | None) -> Prepared:
         header = self._header(data, check, path)

@@ -30,6 +30,7 @@ class File(Media):
         *,
         caption: str | None = None,
         format: str | None = None,  # noqa: A002
+        copy: bool = False,
     ) -> None:
         if name is not None and (not name or "/" in name or "\0" in name):
             raise InvalidInputError(message("making a File", expected="a name without '/'", got=repr(name)[:60]))
@@ -38,7 +39,7 @@ class File(Media):
                 message("making a File", expected="a name that UTF-8 can hold", got=ascii(name)[:60])
             )
         self._name = name
-        super().__init__(data, caption=caption, format=format)
+        super().__init__(data, caption=caption, format=format, copy=copy)
         if name is None and isinstance(data, File):
             self._name = data._name
 

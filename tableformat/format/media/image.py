@@ -68,6 +68,7 @@ class Image(Media):
         scale: tuple[float, float] | None = None,
         format: str | None = None,  # noqa: A002
         strict: bool = True,
+        copy: bool = False,
     ) -> None:
         # One is made for each row: plain bytes take the short way.
         self._caption = caption
@@ -78,12 +79,14 @@ class Image(Media):
         self._classes = None
         self._strict = strict
         self.ready = None
+        self._shares = False
         if type(data) is bytes:
             self._data = data
             if layout is not None or scale is not None:
                 raise _not_an_array(data)
         else:
             self._data = None
+            self._shares = not copy and isinstance(data, Media)
             self._take_image(data, layout, scale)
         if boxes is not None or masks is not None or classes is not None:
             self._annotate(boxes, masks, classes)

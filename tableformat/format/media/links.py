@@ -21,6 +21,9 @@ MAX_URL_CHARACTERS: Final = 4096
 # Two letters at least, so that the drive of a Windows path is no scheme.
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
+_CONTROL_BUT_SPACE = re.compile(r"[\x00-\x1f\x7f]|:// | \Z")
+_ESCAPED: Final = frozenset({"http", "https", "file"})
+# Their URLs are percent-encoded; those of buckets name a key letter by letter, and keys have spaces.
 _SECRETS: Final = (
     # Compared in lower case, as the whole name of a query argument.
     "accesskey",
@@ -71,7 +74,8 @@ def check_url(url: str | os.PathLike[str], doing: str = "referring to a URL") ->
         raise InvalidInputError(
             message(doing, path=text[:60] + "…", expected=f"at most {MAX_URL_CHARACTERS} characters")
         )
-    if _CONTROL.search(text) is not None:
+    white = _CONTROL if text.partition("://")[0].lower() in _ESCAPED else _CONTROL_BUT_SPACE
+    if white.search(text) is not None:
         raise InvalidInputError(
             message(doing, path=repr(text[:200]), got="white space or a control character", todo="percent-encode it")
         )

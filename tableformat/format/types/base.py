@@ -71,6 +71,9 @@ class Field:
     """`PARQUET:field_id`, 1 to 2^31 - 1; None until a schema has given one."""
     annotates: tuple[str, str] | None = None
     """The media column or field beside this one that it annotates, and in which role: `("image", "boxes")`."""
+    default: str | None = None
+    """Of a column: the value of rows that were written without it, as canonical JSON text (format/defaults.py); None: null.
+    Like ids it is history, and no part of a shape."""
 
     def storage(self) -> pa.Field:
         """The physical Arrow field, without ids."""
@@ -88,6 +91,8 @@ class Field:
         value: JsonObject = {"name": self.name, **self.node_json()}
         if self.annotates is not None:
             value["annotates"] = {"column": self.annotates[0], "role": self.annotates[1]}
+        if self.default is not None:
+            value["default"] = self.default
         return value
 
     def node_json(self) -> JsonObject:
@@ -98,11 +103,10 @@ class Field:
         return value
 
     def without_ids(self) -> Field:
-        """The same field with no ids at any depth: for comparing shapes."""
+        """The same field with no ids at any depth, and no default: for comparing shapes."""
         inner = self.type.fields
-        return replace(
-            self, id=None, type=self.type.with_fields([field.without_ids() for field in inner]) if inner else self.type
-        )
+        type_ = self.type.with_fields([field.without_ids() for field in inner]) if inner else self.type
+        return replace(self, id=None, default=None, type=type_)
 
     def same_shape(self, other: Field) -> bool:
         """Whether both are equal but for ids."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import pyarrow as pa
@@ -51,14 +52,19 @@ def type_from_json(value: Any, place: str = "type", depth: int = 0) -> ColumnTyp
 
 def field_from_json(value: Any, place: str, depth: int = 0) -> Field:
     """The column or field of a struct that `value` says."""
-    known = _object(value, place, {"name", "type", "nullable"}, {"id", "annotates"})
+    known = _object(
+        value, place, {"name", "type", "nullable"}, {"id", "annotates"} if depth else {"id", "annotates", "default"}
+    )
     try:
         name = check_name(known["name"])
     except SchemaError as error:
         raise FormatError(message(_DOING, path=f"{place}.name", got=str(error))) from error
     if name != known["name"]:
         raise _bad(f"{place}.name", "a name in NFC", known["name"])
-    return _node(known, place, name, depth, _annotates(known.get("annotates"), place))
+    default = known.get("default")
+    if not isinstance(default, str | None):
+        raise _bad(f"{place}.default", "a value as JSON text", default)
+    return replace(_node(known, place, name, depth, _annotates(known.get("annotates"), place)), default=default)
 
 
 def fields_from_json(value: Any, place: str, depth: int = 0) -> tuple[Field, ...]:

@@ -11,7 +11,7 @@ from tableformat.table.join.pairs import How, Pairs
 from tableformat.table.join.sides import Side, positions
 from tableformat.table.reading import Piece
 
-__all__ = ["iter_aligned"]
+__all__ = ["iter_aligned", "zipped"]
 
 
 def iter_aligned(
@@ -31,15 +31,20 @@ def iter_aligned(
             rows, bare = positions(piece.rows), rows_only(len(piece.rows))
             yield Pairs(piece.batch, rows, bare, rows) if one is left else Pairs(bare, rows, piece.batch, rows)
         return
-    others = right.pieces(right_columns, memory)
+    yield from zipped(left.pieces(left_columns, memory), right.pieces(right_columns, memory))
+
+
+def zipped(left: Iterator[Piece], right: Iterator[Piece]) -> Iterator[Pairs]:
+    """Row n of one beside row n of the other, of which there are equally many; cut where a piece of either ends, not copied."""
     other: Piece | None = None
-    for piece in left.pieces(left_columns, memory):
+    for piece in left:
         at, count = 0, len(piece.rows)
         while at < count:
             if other is None or not len(other.rows):
-                other = next(others)
+                other = next(right)
             step = min(count - at, len(other.rows))
-            own = piece.slice(at, at + step)
-            yield Pairs(own.batch, positions(own.rows), other.batch.slice(0, step), positions(other.rows[:step]))
-            other = other.slice(step, len(other.rows))
+            own = piece if step == count else piece.slice(at, at + step)
+            met = other if step == len(other.rows) else other.slice(0, step)
+            yield Pairs(own.batch, positions(own.rows), met.batch, positions(met.rows))
+            other = None if met is other else other.slice(step, len(other.rows))
             at += step

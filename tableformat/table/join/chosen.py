@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
 from tableformat.format.bound import Bound
 from tableformat.format.expr import Predicate
+from tableformat.format.media.classes import Classes
 from tableformat.storage.versionfile import Input
 from tableformat.table.batches import joined
 from tableformat.table.join.join import Join
@@ -204,6 +205,12 @@ class Chosen(Side):
 
     def decode(self, batch: pa.RecordBatch, numbers: Sequence[int], media: MediaMode) -> list[Row]:
         return self.join.decode(batch, numbers, media)
+
+    def flatten(self, row: Row) -> dict[str, Any]:
+        return self.join.flatten(row)
+
+    def classes_of(self, column: str, layer: str | None) -> Classes | None:
+        return self.join.classes_of(column, layer)
 
     def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
         return self.join.logical(columns, arrays, rows, media)

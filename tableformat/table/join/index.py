@@ -22,7 +22,7 @@ import xxhash
 from tableformat.errors import LimitError, message
 from tableformat.table.selection import Positions
 
-__all__ = ["BYTES_A_ROW", "KeyIndex", "Matches"]
+__all__ = ["BYTES_A_ROW", "Codes", "KeyIndex", "Matches", "index_bytes", "key_codes", "table_bytes"]
 
 Codes = npt.NDArray[np.uint64]
 
@@ -62,24 +62,58 @@ class KeyIndex:
         self._run_ends: Positions | None = None
         self.is_unique = True
         """Whether no two rows have one key."""
-        order = self._place_numbers(np.asarray(kept[0])) if self._exact else None
-        if order is None:
-            order = self._sort(kept)
+        self._count = len(kept[0])
+        self._rows = rows
+        is_placed = self._exact and self._place_numbers(np.asarray(kept[0]))
+        order = self._sort_numbers(np.asarray(kept[0])) if is_placed else self._sort(kept)
         self._local = order
-        self.order: Positions = order if rows is None else rows[order]
-        """The rows, those of one key together, in ascending order within it."""
+        self._order = order if rows is None or order is None else rows[order]
 
-    def _place_numbers(self, words: Positions) -> Positions | None:
-        """The order of numbers that lie close together: a table of them replaces codes. None where they do not."""
-        count = len(words)
-        low, high = (int(words.min()), int(words.max())) if count else (0, 0)
-        if not count or high - low >= _DENSE * count + _SMALL:
+    @property
+    def order(self) -> Positions:
+        """The rows, those of one key together, in ascending order within it."""
+        if self._order is None:  # numbers that are all different stand in a table by themselves
+            self._order = np.arange(self._count, dtype=np.int64) if self._rows is None else self._rows
+        return self._order
+
+    @property
+    def is_table(self) -> bool:
+        """Whether `find_rows` works: numbers that lie close together, and all of them different."""
+        return self._table is not None and self.is_unique
+
+    def find_rows(self, words: pa.Array) -> npt.NDArray[np.signedinteger[Any]]:
+        """For each number the row that has it, or -1; of an index that `is_table`. Null meets none."""
+        assert self._table is not None
+        numbers = _words(words).view(np.int64)
+        if not len(numbers):
+            return np.empty(0, np.int32)
+        if int(numbers.min()) >= self._low and int(numbers.max()) <= self._low + len(self._table) - 1:
+            places = self._table[numbers - self._low]
+        else:
+            inside = (numbers >= self._low) & (numbers <= self._low + len(self._table) - 1)
+            places = np.full(len(numbers), -1, np.int32)
+            places[inside] = self._table[numbers[inside] - self._low]
+        if words.null_count:
+            places[np.asarray(words.is_null())] = -1
+        return places if self._rows is None else np.where(places < 0, np.int64(-1), self._rows[places])
+
+    def _place_numbers(self, words: Positions) -> bool:
+        """Make a table of numbers that lie close together, which replaces codes; whether they do."""
+        bounds = _dense_bounds(words)
+        if bounds is None:
+            return False
+        self._low, self._table = bounds[0], np.full(bounds[1] - bounds[0] + 1, -1, np.int32)
+        for at in range(0, len(words), _SMALL):
+            some = words[at : at + _SMALL]
+            self._table[some - self._low] = np.arange(at, at + len(some), dtype=np.int32)
+        return True
+
+    def _sort_numbers(self, words: Positions) -> Positions | None:
+        """The order of numbers of which there is a table; None where they are all different."""
+        assert self._table is not None
+        low, count = self._low, len(words)
+        if np.count_nonzero(self._table != -1) == count:
             return None
-        self._low, self._table = low, np.full(high - low + 1, -1, np.int32)
-        places = np.arange(count, dtype=np.int32)
-        self._table[words - low] = places
-        if np.count_nonzero(self._table >= 0) == count:
-            return places.astype(np.int64)
         order = np.argsort(words, kind="stable")
         in_order = words[order]
         firsts = self._find_runs(in_order)
@@ -114,13 +148,19 @@ class KeyIndex:
         return np.concatenate([np.zeros(1, np.int64), changes])
 
     def __len__(self) -> int:
-        return len(self.order)
+        return self._count
+
+    def run_starts(self) -> Positions:
+        """Where in `order` the rows of each key begin."""
+        if self._run_ends is None:
+            return np.arange(self._count, dtype=np.int64)
+        return np.flatnonzero(np.append(True, self._run_ends[1:] != self._run_ends[:-1]))[: self._count]
 
     def match(self, columns: Sequence[pa.Array]) -> Matches:
         """The rows that each key of `columns`, normalised like those of the index, meets."""
         count = len(columns[0])
         starts, counts = np.zeros(count, np.int64), np.zeros(count, np.int64)
-        if not len(self.order):
+        if not self._count:
             return Matches(starts, counts)
         rows: Any = np.flatnonzero(valid_rows(columns)) if any(column.null_count for column in columns) else None
         kept = list(columns) if rows is None else [column.take(pa.array(rows)) for column in columns]
@@ -162,6 +202,7 @@ class KeyIndex:
 
     def _are_equal(self, columns: list[pa.Array], rows: Positions, places: Positions) -> npt.NDArray[np.bool_]:
         """Whether the key of each of `rows` of `columns` is that of the index's row at the place."""
+        assert self._local is not None  # of what is not a table
         return _equal_rows(columns, rows, self._keys, self._local[places])
 
     def _runs_are_pure(self, columns: list[pa.Array], order: Positions) -> bool:
@@ -173,13 +214,44 @@ class KeyIndex:
     # -- codes
 
     def _codes(self, columns: Sequence[pa.Array]) -> Codes:
-        if self._exact:
-            return _mixed(_words(columns[0]))
-        total = np.full(len(columns[0]), self._seed, np.uint64)
-        for column in columns:
-            hashed = _words(column) if column.type == pa.int64() else hash_bytes(column, self._seed)
-            total = _mixed(total ^ _mixed(hashed)) + _MIX_1
-        return total
+        return _mixed(_words(columns[0])) if self._exact else key_codes(columns, self._seed)
+
+
+def index_bytes(columns: Sequence[pa.Array]) -> int:
+    """What an index of these keys holds at most, while it is built and then. Reads them once or twice; holds an eighth of that."""
+    rows = len(columns[0])
+    if len(columns) > 1 or columns[0].type != pa.int64() or columns[0].null_count:
+        return rows * BYTES_A_ROW
+    words = np.asarray(columns[0])
+    bounds = _dense_bounds(words)
+    if bounds is None:
+        return rows * BYTES_A_ROW
+    is_there = np.zeros(bounds[1] - bounds[0] + 1, np.bool_)
+    for at in range(0, rows, _SMALL):
+        is_there[words[at : at + _SMALL] - bounds[0]] = True
+    return 5 * len(is_there) if np.count_nonzero(is_there) == rows else rows * BYTES_A_ROW
+
+
+def table_bytes(rows: int, span: int) -> int:
+    """What an index of `rows` numbers takes that lie within `span`, should they all be different."""
+    return 5 * span if rows <= span < _DENSE * rows + _SMALL else rows * BYTES_A_ROW
+
+
+def _dense_bounds(words: Positions) -> tuple[int, int] | None:
+    """The least and the most of numbers that lie close together; None where they do not."""
+    if not len(words):
+        return None
+    low, high = int(words.min()), int(words.max())
+    return (low, high) if high - low < _DENSE * len(words) + _SMALL else None
+
+
+def key_codes(columns: Sequence[pa.Array], seed: int) -> Codes:
+    """A 64-bit hash of the key of each row; the columns are normalised (see `keys.KeyPair`) and hold no nulls."""
+    total = np.full(len(columns[0]), seed, np.uint64)
+    for column in columns:
+        hashed = _words(column) if column.type == pa.int64() else hash_bytes(column, seed)
+        total = _mixed(total ^ _mixed(hashed)) + _MIX_1
+    return total
 
 
 def valid_rows(columns: Sequence[pa.Array]) -> npt.NDArray[np.bool_]:

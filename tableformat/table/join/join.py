@@ -15,6 +15,7 @@ import pyarrow as pa
 from tableformat.errors import message
 from tableformat.format.bound import Bound, bind, find_leaf
 from tableformat.format.expr import And, ColumnExpr, Compare, IsIn, IsNan, IsNull, Not, Or, Predicate, all_of
+from tableformat.format.media.classes import Classes
 from tableformat.format.schema import Schema
 from tableformat.table.batches import rows_only
 from tableformat.table.join.aligned import iter_aligned
@@ -96,6 +97,8 @@ class Join:
     def plan(self, columns: Sequence[str], memory: int) -> Plan:
         """How it is read. Reads the footer of one part of each table at most."""
         left, right = self.facts(columns)
+        if len(self.pairs) == 1 and self.pairs[0].is_plain(1):
+            right = replace(right, index_row_bytes=self.right.index_row_bytes(self.pairs[0].right))
         return choose(self.how, left, right, memory, comparable=all(pair.is_ordered for pair in self.pairs))
 
     def facts(self, columns: Sequence[str]) -> tuple[SideFacts, SideFacts]:
@@ -177,12 +180,11 @@ class Join:
         """The columns of a run, in this order, by their names here."""
         if not columns:
             return rows_only(len(run))
-        arrays, fields = [], []
-        for name in columns:
-            array = self._array(run, name)
-            arrays.append(array)
-            fields.append(pa.field(name, array.type))
-        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+        return pa.RecordBatch.from_arrays(self.arrays(run, columns), list(columns))
+
+    def arrays(self, run: Pairs, columns: Sequence[str]) -> list[pa.Array]:
+        """The columns of a run, in this order."""
+        return [self._array(run, name) for name in columns]
 
     def _array(self, run: Pairs, name: str) -> pa.Array:
         if name in _NUMBERS:
@@ -331,6 +333,20 @@ class Join:
             columns.append(values)
         names = {"0": 0, "1": 1} if self.both else {"0": 0}
         return [Row(names, row, number) for number, row in zip(numbers, zip(*columns, strict=True), strict=True)]
+
+    def flatten(self, row: Row) -> dict[str, Any]:
+        """The values of a row `{"0": …, "1": …}` by the names that columns have here; null where a side has no row."""
+        found: dict[str, Any] = {}
+        for number, side in enumerate((self.left, self.right)):
+            own = row[str(number)] if str(number) in row else None
+            values = {} if own is None else side.flatten(own)
+            found.update({flat: values.get(name) for name, flat in self.names[number].items()})
+        return found
+
+    def classes_of(self, column: str, layer: str | None) -> Classes | None:
+        """What `Table.classes_of` tells of a column of either side."""
+        side, own = self._places[column]
+        return (self.left, self.right)[side].classes_of(own, layer)
 
     def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
         found: dict[str, pa.Array] = {}

@@ -48,6 +48,10 @@ class KeyPair:
         """The name on side 0 or 1."""
         return self.right if side else self.left
 
+    def is_plain(self, side: int) -> bool:
+        """Whether the common form of side 0 or 1 is the column as it stands, which is int64 then."""
+        return (self.normalise_right if side else self.normalise_left) is _as_it_is
+
     def normalise(self, side: int, array: pa.Array) -> pa.Array:
         """The values of side 0 or 1 in the common form; null where they match nothing."""
         return (self.normalise_right if side else self.normalise_left)(array)
@@ -163,12 +167,22 @@ def _integers(one: pa.DataType, other: pa.DataType) -> tuple[bool, bool, Normali
     wide = [type_ == pa.uint64() for type_ in (one, other)]
     if all(wide):
         return True, False, _uint64_bits, _uint64_bits
-    one_form, other_form = (_uint64_below if is_wide else _int64 for is_wide in wide)
+    one_form, other_form = (_of_integer(type_) for type_ in (one, other))
     return True, not any(wide), one_form, other_form
+
+
+def _of_integer(type_: pa.DataType) -> Normalise:
+    if type_ == pa.uint64():
+        return _uint64_below
+    return _as_it_is if type_ == pa.int64() else _int64
 
 
 def _int64(array: pa.Array) -> pa.Array:
     return array.cast(pa.int64())
+
+
+def _as_it_is(array: pa.Array) -> pa.Array:
+    return array
 
 
 def _uint64_bits(array: pa.Array) -> pa.Array:

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from tableformat.table.batches import joined, rows_only, select
-from tableformat.table.join.index import BYTES_A_ROW, KeyIndex
+from tableformat.table.batches import batch_of, rows_only, select
+from tableformat.table.join.index import KeyIndex, index_bytes
 from tableformat.table.join.keys import KeyPair
 from tableformat.table.join.pairs import (
     How,
     Pairs,
+    keeps_left,
     keeps_right,
     number_rows,
+    numbers_of,
     pair_runs,
     take_rows,
     unmatched,
@@ -33,7 +35,7 @@ class TooLargeError(Exception):
 class Held:
     """Rows of the right side in memory, by key."""
 
-    def __init__(self, batch: pa.RecordBatch, rows: Positions, index: KeyIndex) -> None:
+    def __init__(self, batch: pa.RecordBatch, rows: range | Positions, index: KeyIndex) -> None:
         self.batch = batch
         """The columns that are wanted."""
         self.rows = rows
@@ -45,6 +47,9 @@ class Held:
     ) -> Iterator[tuple[Pairs, Positions]]:
         """What rows of the left meet, and which of the held rows they were (-1 for none); bounded runs."""
         own = select(piece.batch, columns) if columns else rows_only(len(piece.rows))
+        if self.index.is_table:
+            yield self._single(own, positions(piece.rows), self.index.find_rows(keys[0]).astype(np.int64), how)
+            return
         numbers = positions(piece.rows)
         for rows, places in pair_runs(self.index.match(keys), how):
             held = number_rows(self.index.order, places)
@@ -52,6 +57,18 @@ class Held:
                 Pairs(take_rows(own, rows), numbers[rows], take_rows(self.batch, held), number_rows(self.rows, held)),
                 held,
             )
+
+    def _single(self, own: pa.RecordBatch, numbers: Positions, held: Positions, how: How) -> tuple[Pairs, Positions]:
+        """The same where each row of the left meets one at most: the number of its partner, or -1, is given."""
+        if not keeps_left(how):
+            kept = held < 0 if how == "anti" else held >= 0
+            if not kept.all():
+                numbers, held = numbers[kept], held[kept]
+                own = own.filter(pa.array(kept)) if own.num_columns else rows_only(len(held))
+            if how in ("semi", "anti"):
+                held = np.full(len(held), -1, np.int64)
+                return Pairs(own, numbers, rows_only(len(held)), held), held
+        return Pairs(own, numbers, take_rows(self.batch, held), number_rows(self.rows, held)), held
 
 
 def hold(
@@ -62,27 +79,44 @@ def hold(
     Raises `TooLargeError` where they take more than `limit` bytes.
     """
     names = [pair.column(number) for pair in pairs]
-    batches: list[pa.RecordBatch] = []
+    arrays: dict[str, list[pa.Array]] = {name: [] for name in columns}
     keys: list[list[pa.Array]] = [[] for _ in pairs]
-    numbers: list[Positions] = []
-    size = 0.0
+    plain = [pair.is_plain(number) and name in arrays for pair, name in zip(pairs, names, strict=True)]
+    numbers: list[range | Positions] = []
+    size = 0
     for piece in pieces:
-        normal = [pair.normalise(number, piece.batch.column(name)) for pair, name in zip(pairs, names, strict=True)]
-        batch = select(piece.batch, columns) if columns else rows_only(len(piece.rows))
-        size += batch.nbytes + sum(key.nbytes for key in normal) + len(piece.rows) * BYTES_A_ROW
+        numbers.append(piece.rows)
+        for name in columns:
+            arrays[name].append(piece.batch.column(name))
+            size += arrays[name][-1].nbytes
+        for pair, name, held, is_plain in zip(pairs, names, keys, plain, strict=True):
+            if not is_plain:  # else the column itself is its key
+                held.append(pair.normalise(number, piece.batch.column(name)))
+                size += held[-1].nbytes
         if size > limit:
             raise TooLargeError
-        batches.append(batch)
-        numbers.append(positions(piece.rows))
-        for held, key in zip(keys, normal, strict=True):
-            held.append(key)
-    if not batches:
+    if not numbers:
         none = side.absent(names, 0)
         normal = [pair.normalise(number, none.column(name)) for pair, name in zip(pairs, names, strict=True)]
         return Held(side.absent(columns, 0), np.empty(0, np.int64), KeyIndex(normal))
-    whole = joined(batches)
-    del batches
-    return Held(whole, np.concatenate(numbers), KeyIndex([pa.concat_arrays(held) for held in keys]))
+    rows = numbers_of(numbers)
+    # One column after the other: at no time is more than one of them there twice.
+    whole = {name: pa.concat_arrays(_taken(arrays[name])) for name in columns}
+    normal = [
+        whole[name] if is_plain else pa.concat_arrays(_taken(held))
+        for name, held, is_plain in zip(names, keys, plain, strict=True)
+    ]
+    if size + index_bytes(normal) > limit:
+        raise TooLargeError
+    batch = batch_of(list(whole.values()), columns, side.absent(columns, 0).schema, len(rows))
+    return Held(batch, rows, KeyIndex(normal))
+
+
+def _taken(arrays: list[pa.Array]) -> list[pa.Array]:
+    """What a list holds, which then holds it no longer."""
+    found = arrays[:]
+    arrays.clear()
+    return found
 
 
 def keys_of(piece: Piece, number: int, pairs: Sequence[KeyPair]) -> list[pa.Array]:
@@ -118,5 +152,5 @@ def iter_lookup(
                 left.absent(left_columns, len(rows)),
                 np.full(len(rows), -1, np.int64),
                 take_rows(held.batch, rows),
-                held.rows[rows],
+                number_rows(held.rows, rows),
             )

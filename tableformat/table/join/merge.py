@@ -1,6 +1,7 @@
 """Two sides in ascending order of unique keys: one pass over both, side by side. Vectorised by windows.
 
-A window ends at the lesser of the two last keys that were read, so that whatever meets lies in one window on both sides.
+A window ends at the lesser of the two last keys that were read, so that whatever meets lies in one window on both sides. Of
+each side the rows that meet are kept, piece by piece as they were decoded: then row n of one meets row n of the other.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tableformat.table.batches import joined, rows_only, select
-from tableformat.table.join.index import KeyIndex, Matches
+from tableformat.table.join.aligned import zipped
+from tableformat.table.join.index import KeyIndex
 from tableformat.table.join.keys import KeyPair
 from tableformat.table.join.lookup import keys_of
-from tableformat.table.join.pairs import How, Pairs, keeps_right, number_rows, pair_runs, take_rows
+from tableformat.table.join.pairs import How, Pairs, keeps_left, keeps_right, number_rows, numbers_of, take_rows
 from tableformat.table.join.sides import Side, positions
 from tableformat.table.reading import Piece
 from tableformat.table.selection import Positions
@@ -26,7 +29,11 @@ __all__ = ["iter_merged"]
 
 _DENSE: Final = 8
 _LEAST_ROWS: Final = 1 << 17
-"""Pieces are put together to about so many rows: a window costs the same few calls however short it is."""
+"""Keys are compared by about so many rows: a window costs the same few calls however short it is."""
+_SMALL_ROWS: Final = 1 << 12
+"""Pieces of fewer rows are put together before they are handed on."""
+
+_Mask = npt.NDArray[np.bool_]
 
 
 def iter_merged(
@@ -77,47 +84,76 @@ class _Work:
     right_columns: list[str]
     is_word: bool
 
-    def pairs(self, window: _Window) -> list[Pairs]:
+    def pairs(self, window: _Window) -> Iterator[Pairs]:
         """The rows of a window."""
-        if not len(window.other_keys[0]):
-            none = np.zeros(len(window.own_keys[0]), np.int64)
-            matches, order = Matches(none, none), None
-        elif self.is_word:
-            matches, order = _match_words(window.own_keys[0], window.other_keys[0]), None
+        met, met_by = self._meeting(window)
+        if self.how in ("semi", "anti"):
+            for piece in _kept(window.own, met if self.how == "semi" else ~met, self.left_columns):
+                count = len(piece.rows)
+                yield Pairs(piece.batch, positions(piece.rows), rows_only(count), np.full(count, -1, np.int64))
+        elif not keeps_left(self.how) or met.all():
+            own = _kept(window.own, met, self.left_columns)
+            yield from zipped(own, _kept(window.other, met_by, self.right_columns))
         else:
-            index = KeyIndex(window.other_keys)
-            matches, order = index.match(window.own_keys), index.order
+            yield self._with_unmatched(window, met, met_by)
+
+    def _with_unmatched(self, window: _Window, met: _Mask, met_by: _Mask) -> Pairs:
+        """All rows of the left, some of them without a match."""
         own, numbers = _together(window.own, self.left_columns)
         others, other_numbers = _together(window.other, self.right_columns)
-        found = []
-        for rows, places in pair_runs(matches, self.how):
-            if len(rows):
-                met = places if order is None else number_rows(order, places)
-                found.append(
-                    Pairs(
-                        take_rows(own, rows),
-                        number_rows(numbers, rows),
-                        take_rows(others, met),
-                        number_rows(other_numbers, met),
-                    )
-                )
-        return found
+        places = np.full(len(met), -1, np.int64)
+        places[met] = np.flatnonzero(met_by)
+        return Pairs(own, positions(numbers), take_rows(others, places), number_rows(other_numbers, places))
+
+    def _meeting(self, window: _Window) -> tuple[_Mask, _Mask]:
+        """Which rows of the left meet one of the right, and which of the right are met: equally many, in one order."""
+        own, other = window.own_keys, window.other_keys
+        if not len(other[0]):
+            return np.zeros(len(own[0]), np.bool_), np.zeros(0, np.bool_)
+        if self.is_word:
+            return _meeting_words(np.asarray(own[0]), np.asarray(other[0]))
+        index = KeyIndex(other)
+        found = index.match(own)
+        met = found.counts > 0
+        met_by = np.zeros(len(other[0]), np.bool_)
+        met_by[index.order[found.starts[met]]] = True
+        return met, met_by
+
+
+def _kept(pieces: list[Piece], mask: _Mask, columns: list[str]) -> Iterator[Piece]:
+    """The rows for which the mask is true, as pieces that are not all small, with some of the columns."""
+    small: list[Piece] = []
+    held = at = 0
+    for piece in pieces:
+        kept = _masked(piece, mask[at : at + len(piece.rows)], columns)
+        at += len(piece.rows)
+        if not len(kept.rows):
+            continue
+        small.append(kept)
+        held += len(kept.rows)
+        if held >= _SMALL_ROWS:
+            yield _one(small, columns)
+            small, held = [], 0
+    if small:
+        yield _one(small, columns)
+
+
+def _masked(piece: Piece, mask: _Mask, columns: list[str]) -> Piece:
+    batch = select(piece.batch, columns) if columns else rows_only(len(piece.rows))
+    if mask.all():
+        return Piece(batch, piece.rows)
+    rows = piece.rows[mask] if isinstance(piece.rows, np.ndarray) else number_rows(piece.rows, np.flatnonzero(mask))
+    return Piece(batch.filter(pa.array(mask)) if columns else rows_only(len(rows)), rows)
+
+
+def _one(pieces: list[Piece], columns: list[str]) -> Piece:
+    return pieces[0] if len(pieces) == 1 else Piece(*_together(pieces, columns))
 
 
 def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, range | Positions]:
     count = sum(len(piece.rows) for piece in pieces)
     batch = joined([select(piece.batch, columns) for piece in pieces]) if columns and pieces else rows_only(count)
-    return batch, _numbers([piece.rows for piece in pieces])
-
-
-def _numbers(runs: list[range | Positions]) -> range | Positions:
-    """Row numbers of pieces that follow each other: a range where they are one."""
-    first, last = runs[0], runs[-1]
-    if isinstance(first, range) and isinstance(last, range) and len(first) and first.step == 1:
-        whole = range(first.start, last.stop)
-        if len(whole) == sum(map(len, runs)) and all(isinstance(run, range) and run.step == 1 for run in runs):
-            return whole
-    return np.concatenate([positions(run) for run in runs])
+    return batch, numbers_of([piece.rows for piece in pieces])
 
 
 def _windows(
@@ -137,22 +173,28 @@ def _windows(
             yield _Window(own, own_keys, met or [other.nothing()], other_keys)
 
 
-def _match_words(own: pa.Array, other: pa.Array) -> Matches:
+def _meeting_words(own: Positions, other: Positions) -> tuple[_Mask, _Mask]:
     """What meets of ascending numbers, each of them once."""
-    wanted, there = np.asarray(own), np.asarray(other)
-    if len(wanted) == len(there) and bool((wanted == there).all()):
-        return Matches(np.arange(len(wanted), dtype=np.int64), np.ones(len(wanted), np.int64))
-    low = int(min(wanted[0], there[0]))
-    span = int(max(wanted[-1], there[-1])) - low + 1
-    if span <= _DENSE * (
-        len(wanted) + len(there)
-    ):  # a table of the numbers between: several times faster than a search
-        table = np.full(span, -1, np.int32)
-        table[there - low] = np.arange(len(there), dtype=np.int32)
-        places = table[wanted - low].astype(np.int64)
-        return Matches(places, (places >= 0).astype(np.int64))
+    if len(own) == len(other) and bool((own == other).all()):
+        return np.ones(len(own), np.bool_), np.ones(len(other), np.bool_)
+    low = int(min(own[0], other[0]))
+    span = int(max(own[-1], other[-1])) - low + 1
+    if span > _DENSE * (len(own) + len(other)):
+        return _found(own, other), _found(other, own)
+    table = np.zeros(span, np.bool_)  # of the numbers between: several times faster than a search
+    table[other - low] = True
+    met = table[own - low]
+    if np.count_nonzero(met) == len(other):
+        return met, np.ones(len(other), np.bool_)
+    table[:] = False
+    table[own - low] = True
+    return met, table[other - low]
+
+
+def _found(wanted: Positions, there: Positions) -> _Mask:
     places = np.minimum(np.searchsorted(there, wanted), len(there) - 1)
-    return Matches(places, (there[places] == wanted).astype(np.int64))
+    found: _Mask = there[places] == wanted
+    return found
 
 
 class _Cursor:

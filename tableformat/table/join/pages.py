@@ -43,12 +43,23 @@ def iter_pages(
     first_rows: int = _FIRST_ROWS,
 ) -> Iterator[Pairs]:
     """The rows in order. Holds a run of the left, and what it meets on the right: at most `limit` bytes, or what one row meets."""
-    keys = [pair.left for pair in pairs]
-    size = max(1, min(first_rows, _MOST_ROWS))
-    for piece in _runs(left.pieces(list(dict.fromkeys([*left_columns, *keys])), memory), size):
+    needed = list(dict.fromkeys([*left_columns, *(pair.left for pair in pairs)]))
+    for piece in _left_runs(left, needed, memory, max(1, min(first_rows, _MOST_ROWS))):
         yield from _page(piece, right, pairs, how, left_columns, right_columns, memory, limit)
     if keeps_right(how):
         yield from iter_unmatched(left, right, pairs, left_columns, right_columns, memory, limit)
+
+
+def _left_runs(left: Side, columns: list[str], memory: int, size: int) -> Iterator[Piece]:
+    """The left in runs of `size`, which grows. The first ones are read alone: a scan of all would read ahead."""
+    if isinstance(left, TableSide) and (count := left.count) is not None:
+        at = 0
+        while at < count and size < _MOST_ROWS:
+            yield from _runs(left.slice(at, at + size).pieces(columns, memory), size)
+            at += size
+            size = min(size * 4, _MOST_ROWS)
+        left = left.slice(at, None)
+    yield from _runs(left.pieces(columns, memory), size)
 
 
 def _runs(pieces: Iterator[Piece], size: int) -> Iterator[Piece]:
@@ -143,7 +154,7 @@ def _partners(
     alone = hold(meeting(), right, 1, pairs, [], limit)
     if not columns:
         return alone
-    batch = right.take(alone.rows, columns, memory)
+    batch = right.take(positions(alone.rows), columns, memory)
     if batch.nbytes > limit:
         raise TooLargeError
     return Held(batch, alone.rows, alone.index)
@@ -158,7 +169,7 @@ def _predicate(piece: Piece, keys: list[pa.Array], right: Side, pairs: Sequence[
     valid = pa.array(valid_rows(keys))
     for pair in pairs:
         column = piece.batch.column(pair.left)
-        if not _is_literal(column.type) or not _is_literal(right.schema[pair.right].type.storage()):
+        if not _is_literal(column.type) or not _is_literal(right.schema[pair.right].type.arrow()):
             continue
         values = pc.unique(column.filter(valid))
         if (

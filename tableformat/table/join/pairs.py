@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -14,7 +14,18 @@ from tableformat.table.batches import rows_only
 from tableformat.table.join.index import Matches
 from tableformat.table.selection import Positions
 
-__all__ = ["KINDS", "How", "Pairs", "keeps_left", "keeps_right", "number_rows", "pair_runs", "take_rows", "unmatched"]
+__all__ = [
+    "KINDS",
+    "How",
+    "Pairs",
+    "keeps_left",
+    "keeps_right",
+    "number_rows",
+    "numbers_of",
+    "pair_runs",
+    "take_rows",
+    "unmatched",
+]
 
 How = Literal["inner", "left", "right", "outer", "semi", "anti"]
 KINDS: Final = ("inner", "left", "right", "outer", "semi", "anti")
@@ -91,6 +102,16 @@ def number_rows(numbers: range | Positions, rows: Positions) -> Positions:
     if not len(numbers):
         return np.full(len(rows), -1, np.int64)
     return np.where(rows < 0, np.int64(-1), numbers[rows])
+
+
+def numbers_of(runs: Sequence[range | Positions]) -> range | Positions:
+    """The row numbers of runs that follow each other, at least one: a range where they are one."""
+    first, last = runs[0], runs[-1]
+    if isinstance(first, range) and isinstance(last, range) and len(first) and first.step == 1:
+        whole = range(first.start, last.stop)
+        if len(whole) == sum(map(len, runs)) and all(isinstance(run, range) and run.step == 1 for run in runs):
+            return whole
+    return np.concatenate([np.asarray(run, np.int64) for run in runs])
 
 
 def pair_runs(matches: Matches, how: How) -> Iterator[tuple[Positions, Positions]]:

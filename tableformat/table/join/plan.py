@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tableformat.table.join.index import BYTES_A_ROW
 from tableformat.table.join.pairs import How
 from tableformat.table.join.sides import SideFacts
 
@@ -15,7 +14,7 @@ Strategy = Literal["aligned", "merge", "lookup", "pages", "spill"]
 STRATEGIES: Final[tuple[Strategy, ...]] = ("aligned", "merge", "lookup", "pages", "spill")
 
 _FRACTION: Final = (
-    0.4  # of the budget that is held for good; the rest is for batches on their way, and for estimates that fail
+    0.5  # of the budget that is held for good; the rest is for batches on their way, and for estimates that fail
 )
 _MAX_HELD_BYTES: Final = 1 << 30  # text columns of one batch end at 2 GiB
 _PAGE_ROWS: Final = 1 << 16
@@ -65,7 +64,7 @@ def can_merge(left: SideFacts, right: SideFacts, *, comparable: bool) -> bool:
 
 def held_bytes(side: SideFacts) -> float:
     """What a side takes when it is held with an index of its keys."""
-    return side.bytes + (side.rows or 0) * BYTES_A_ROW
+    return side.bytes + (side.rows or 0) * side.index_row_bytes
 
 
 def budget_of(memory: int) -> float:

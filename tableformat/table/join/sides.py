@@ -9,16 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tableformat.format.bound import Bound
 from tableformat.format.expr import Predicate
+from tableformat.format.media.classes import Classes
 from tableformat.format.schema import Schema
 from tableformat.storage.versionfile import Input
 from tableformat.table.arrow_out import inlined_cells
 from tableformat.table.batches import joined, rows_only
+from tableformat.table.join.index import BYTES_A_ROW, table_bytes
 from tableformat.table.logical import Logical, absolute_cells
 from tableformat.table.reading import Piece
 from tableformat.table.rows import MediaMode, Row, decode_columns, sub_schema, visible_columns
@@ -44,6 +47,8 @@ class SideFacts:
     """Whether rows come in strictly ascending order of the key."""
     key_digest: str | None
     """The digest of the key sequence, where this is all of a keyed table and the key is that of the join."""
+    index_row_bytes: float = BYTES_A_ROW
+    """What an index of the keys takes for each row, about."""
 
     @property
     def bytes(self) -> float:
@@ -59,6 +64,10 @@ class Side(ABC):
     @abstractmethod
     def facts(self, key: Sequence[str], columns: Sequence[str]) -> SideFacts:
         """What is known when `columns` are read and `key` is joined on. Reads the footer of one part at most."""
+
+    def index_row_bytes(self, key: str) -> float:  # noqa: ARG002 - of joins nothing is known
+        """What an index of a column of int64 takes for each row, about, as far as statistics tell."""
+        return BYTES_A_ROW
 
     @abstractmethod
     def pieces(self, columns: Sequence[str], memory: int) -> Iterator[Piece]:
@@ -93,6 +102,14 @@ class Side(ABC):
         """The rows of a batch, whose columns are of the schema, and the hidden ones."""
 
     @abstractmethod
+    def flatten(self, row: Row) -> dict[str, Any]:
+        """The values of a row that `decode` made, by the names that columns have in the schema."""
+
+    @abstractmethod
+    def classes_of(self, column: str, layer: str | None) -> Classes | None:
+        """What `Table.classes_of` tells of a column."""
+
+    @abstractmethod
     def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
         """The columns as users of Arrow are given them."""
 
@@ -119,6 +136,12 @@ class TableSide(Side):
         self._reading = table._reading
         self._source = table.source
         self.schema = table.schema
+        self._converters: dict[tuple[str, tuple[str, ...]], Logical] = {}  # the last one
+
+    @property
+    def count(self) -> int | None:
+        """The number of rows; None behind a filter."""
+        return self._selection.count(self._source.entry.rows) if self._selection.is_counted else None
 
     @property
     def label(self) -> str:
@@ -141,18 +164,20 @@ class TableSide(Side):
             for step in steps
         )
         repeats = any(isinstance(step, Indices) for step in steps) or not (in_order or selection.is_counted)
-        parts = next((part for part in self._source.parts() if part.rows), None)
-        row_bytes = 1.0
-        if parts is not None and columns:
-            row_bytes = self._reading._parts.row_bytes(self._reading._parts.metadata(parts), list(columns))
         return SideFacts(
             label=self._source.address,
             rows=rows,
-            row_bytes=row_bytes,
+            row_bytes=self._reading.row_bytes(columns),
             is_unique=keyed and entry.unique and not repeats,
             is_sorted=list(key) == list(entry.table_key) and bool(key) and entry.sorted and in_order,
             key_digest=entry.key_digest if list(key) == list(entry.table_key) and entry.unique and not steps else None,
         )
+
+    def index_row_bytes(self, key: str) -> float:
+        rows, span = self.count, self._reading.span_of(key)
+        if not rows or span is None:
+            return BYTES_A_ROW
+        return table_bytes(rows, span) / rows
 
     def pieces(self, columns: Sequence[str], memory: int) -> Iterator[Piece]:  # noqa: ARG002 - a scan holds a fixed amount
         return self._reading.pieces(self._selection.steps, list(columns))
@@ -187,13 +212,23 @@ class TableSide(Side):
             Row(places, row, number) for number, row in zip(numbers, zip(*values.values(), strict=True), strict=True)
         ]
 
+    def flatten(self, row: Row) -> dict[str, Any]:
+        return dict(row)
+
+    def classes_of(self, column: str, layer: str | None) -> Classes | None:
+        return self.table.classes_of(column, layer)
+
     def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
         if not columns:
             return []
-        prefix = self._source.cells_prefix
-        prefix = prefix if prefix is not None else self._source.backend.uri("data") + "/"
-        cells = absolute_cells(prefix) if media == "cells" else inlined_cells(self._reading.cells)
-        return list(Logical(self._of(columns), cells).convert(arrays, rows).columns)
+        asked = (media, tuple(columns))
+        converter = self._converters.get(asked)
+        if converter is None:
+            prefix = self._source.cells_prefix
+            prefix = prefix if prefix is not None else self._source.backend.uri("data") + "/"
+            cells = absolute_cells(prefix) if media == "cells" else inlined_cells(self._reading.cells)
+            self._converters = {asked: (converter := Logical(self._of(columns), cells))}
+        return list(converter.convert(arrays, rows).columns)
 
     def _of(self, columns: Sequence[str]) -> Schema:
         """The schema of these columns, each once and as they stand: annotations only where they are named."""

@@ -111,10 +111,10 @@ class _Stream:
         self._empty = side.absent(self._columns, 0)
         types = self._empty.schema.types if self._columns else []
         self._transports = [Transport.of(type_) for type_ in types]
-        keys = {pair.column(number): f"k{place}" for place, pair in enumerate(pairs) if pair.is_word}
+        keys = {pair.column(number): f"k{place}" for place, pair in enumerate(pairs) if pair.is_plain(number)}
         self._names = [
-            keys[name] if name in keys and type_ == pa.int64() and not name.startswith("\0") else f"c{place}"
-            for place, (name, type_) in enumerate(zip(self._columns, types, strict=True))
+            keys[name] if name in keys and not name.startswith("\0") else f"c{place}"
+            for place, name in enumerate(self._columns)
         ]
 
     def shown(self) -> list[str]:

@@ -137,6 +137,7 @@ def check_joins(items: Mapping[str, JsonObject], doing: str) -> None:
     joins = {
         name: JoinDocument.from_json(item, name) for name, item in items.items() if item.get("kind") == "joined_table"
     }
+    sound: set[str] = set()
     for name, document in joins.items():
         for target in targets_of(document):
             if target.artifact is None and (found := items.get(target.path, {}).get("kind")) not in (
@@ -148,11 +149,16 @@ def check_joins(items: Mapping[str, JsonObject], doing: str) -> None:
                             got="none" if found is None else f"an entry of kind {found}",
                             todo=f"keep it, or remove({name!r}) · {nearest(target.path, [one for one in items if one != name])}")
                 )  # fmt: skip
-        _check_cycle(name, joins, (), doing)
+        _check_cycle(name, joins, (), doing, sound)
         _check_keys(name, document, items, doing)
 
 
-def _check_cycle(name: str, joins: Mapping[str, JoinDocument], within: tuple[str, ...], doing: str) -> None:
+def _check_cycle(
+    name: str, joins: Mapping[str, JoinDocument], within: tuple[str, ...], doing: str, sound: set[str]
+) -> None:
+    """`sound` are joins that were looked at, each once: chains that double at each step are as long as they have names."""
+    if name in sound:
+        return
     if name in within:
         raise InvalidInputError(
             message(
@@ -161,9 +167,14 @@ def _check_cycle(name: str, joins: Mapping[str, JoinDocument], within: tuple[str
                 got=" → ".join([*within, name]),
             )
         )
+    if len(within) >= MAX_DEPTH:
+        raise LimitError(
+            message(f"{doing} with joined table {name!r}", expected=f"at most {MAX_DEPTH} joins that read each other")
+        )
     for target in targets_of(joins[name]):
         if target.artifact is None and target.path in joins:
-            _check_cycle(target.path, joins, (*within, name), doing)
+            _check_cycle(target.path, joins, (*within, name), doing, sound)
+    sound.add(name)
 
 
 def _check_keys(name: str, document: JoinDocument, items: Mapping[str, JsonObject], doing: str) -> None:

@@ -223,7 +223,7 @@ def test_pickles_are_never_loaded(tmp_path: Path, store: tableformat.Store) -> N
     }
     report = convert(make(tmp_path / "x:v0", files), store)
     assert rows_of(store, "x", "t") == [{"v": None}, {"v": None}]
-    assert kinds(report) == ["arrays"]
+    assert kinds(report) == ["arrays", "pickle"]
     assert store["x"]["media/serialized_data/a.npz"].bytes() == data
     assert store["x"][".wb_data/m.pkl"].bytes() == b"\x80\x04."
 
@@ -352,6 +352,24 @@ def test_a_primary_key_that_is_none(tmp_path: Path, store: tableformat.Store) ->
     assert source_document(store["x"])["tables"]["b"]["keys"] == [{"column": "id", "kind": "primary"}]
 
 
+def test_foreign_keys_name_their_tables(store: tableformat.Store) -> None:
+    """Keys and indices into another table name the entry that it became, so that a join can be made of them."""
+    root = LEGACY / "keys" / "artifacts"
+    [name] = {one.target for one in convert(root, store).artifacts}
+    assert name is not None
+    told = source_document(store[name])["tables"]
+    [key], [index] = told["by_key"]["keys"], told["by_index"]["keys"]
+    assert (key["table"], index["table"], told["main"]["keys"]) == (
+        "main",
+        "main",
+        [{"column": "id", "kind": "primary"}],
+    )
+    joined = tableformat.JoinedTable(
+        store[name]["by_key"], store[name]["main"], on=(key["column"], key["table_column"])
+    )
+    assert len(list(joined.rows())) >= len(store[name]["by_key"])
+
+
 # Types found late, names
 
 
@@ -477,5 +495,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert run_convert(parser.parse_args([str(tmp_path / "in"), str(tmp_path / "store"), "--json", "-q"])) == 0
     assert json.loads(capsys.readouterr().out)["rows"] == 1
     make(tmp_path / "in" / "y-v0", {"t.table.json": table_text(["a"], [[1, 2]])})
-    assert run_convert(parser.parse_args([str(tmp_path / "in"), str(tmp_path / "store"), "--strict", "-q"])) == 4
+    assert run_convert(parser.parse_args([str(tmp_path / "in"), str(tmp_path / "store"), "--strict", "-q"])) == 10
     assert "failed" in capsys.readouterr().out

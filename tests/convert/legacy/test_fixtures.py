@@ -66,7 +66,10 @@ class Converted:
 
 
 @pytest.fixture(scope="module", params=CASES)
-def converted(request: pytest.FixtureRequest) -> Iterator[Converted]:
+def converted(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Converted]:
+    if request.param == "references_file":  # a store elsewhere may not point at files of this machine
+        yield Converted(request.param, tableformat.open_store(tmp_path_factory.mktemp("store") / "store"))
+        return
     name = f"legacy-{uuid.uuid4().hex}"
     yield Converted(request.param, tableformat.open_store(f"memory://{name}"))
     fsspec.filesystem("memory").rm(f"/{name}", recursive=True)

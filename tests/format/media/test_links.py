@@ -53,7 +53,7 @@ def test_secrets_are_refused_and_not_repeated(url: str) -> None:
         "s3://b/../c",
         "s3://b/%2e%2E/c",
         "s3://b/./c",
-        "s3://b/a c",
+        "https://b/a c",
         "s3://b/a\n",
         "s3://b/" + "x" * 5000,
         b"s3://b/c",

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tableformat.errors import LimitError
 from tableformat.table.join import index as module
-from tableformat.table.join.index import KeyIndex, hash_bytes
+from tableformat.table.join.index import BYTES_A_ROW, KeyIndex, hash_bytes, index_bytes, table_bytes
 from tableformat.table.join.pairs import RUN_ROWS, pair_runs
 
 WORDS = st.lists(st.one_of(st.none(), st.integers(-3, 3), st.sampled_from([2**63 - 1, -(2**63)])), max_size=30)
@@ -41,6 +41,27 @@ def test_numbers_meet_equal_numbers(one: list[int | None], other: list[int | Non
     index = KeyIndex([pa.array(other, pa.int64())])
     assert met(index, [pa.array(one, pa.int64())]) == pairs(one, other)
     assert index.is_unique == (len({x for x in other if x is not None}) == sum(x is not None for x in other))
+
+
+@given(
+    st.lists(st.one_of(st.none(), st.integers(-20, 20)), max_size=20, unique=True),
+    st.lists(st.one_of(st.none(), st.integers(-30, 30), st.sampled_from([2**63 - 1, -(2**63)])), max_size=20),
+)
+def test_a_table_of_numbers_finds_rows(there: list[int | None], asked: list[int | None]) -> None:
+    """Numbers that are all different are found by row, others and null are not; what an index takes is told before it is made."""
+    column = pa.array(there, pa.int64())
+    index = KeyIndex([column])
+    known = {number: row for row, number in enumerate(there) if number is not None}
+    assert index.is_table == bool(known)
+    assert len(index) == len(known)
+    if index.is_table:
+        wanted = [-1 if number is None else known.get(number, -1) for number in asked]
+        assert index.find_rows(pa.array(asked, pa.int64())).tolist() == wanted
+    span = max(known, default=0) - min(known, default=0) + 1
+    assert index_bytes([column]) == (5 * span if known and None not in there else BYTES_A_ROW * len(there))
+    assert index_bytes([pa.array([1, 1])]) == 2 * BYTES_A_ROW
+    assert table_bytes(10, 10) == 50
+    assert table_bytes(10, 9) == table_bytes(10, 10**6) == 10 * BYTES_A_ROW
 
 
 @given(TEXTS, TEXTS, st.integers(0, 3))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import tableformat
-from tableformat import JoinedTable
+from tableformat import JoinedTable, col
 from tableformat.table.join.chosen import Chosen
 from tableformat.table.join.lookup import TooLargeError, iter_lookup
 from tableformat.table.join.pages import iter_pages, iter_unmatched
@@ -174,15 +175,71 @@ def test_first_pages_are_kept(tmp_path: Path) -> None:
     joined = JoinedTable(*sides, on="k")
     join = joined.chosen.join
     first = joined.head(50).to_arrow()
-    pieces = type(join.left).pieces
+    slice_of = type(join.left).slice
 
     class Counting(type(join.left)):  # type: ignore[misc]
-        def pieces(self, *args: Any) -> Any:
+        def slice(self, *args: Any) -> Any:
             calls.append(args)
-            return pieces(self, *args)
+            return slice_of(self, *args)
 
     join.left.__class__ = Counting
     assert joined.head(50).to_arrow().equals(first)
     assert calls == []
     assert joined.head(51).to_arrow().num_rows == 51
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("how", ["inner", "left", "semi", "anti"])
+def test_first_rows_of_sorted_tables_open_few_parts(tmp_path: Path, how: Any) -> None:
+    """The first page of 300 parts opens those that hold it, and one in the middle of a filter the same few."""
+    sides = [
+        stored(
+            tmp_path / f"{side}", pa.table({"k": np.arange(3000) * (side + 1), f"v{side}": np.arange(3000)}), 10, ["k"]
+        )
+        for side in (0, 1)
+    ]
+    joined = JoinedTable(*sides, on="k", how=how)
+    whole = joined.to_arrow()
+    opened: list[Any] = []
+    for side in (joined.chosen.join.left, joined.chosen.join.right):
+        parts = side._reading._parts  # type: ignore[attr-defined]
+        opens = parts.open
+        parts.open = lambda part, columns, opens=opens: (opened.append(part), opens(part, columns))[1]
+    assert joined.head(20).to_arrow().equals(whole[:20])
+    assert len(opened) <= 20
+    opened.clear()
+    name = joined.schema.names[0]
+    middle = joined.where(col(name).between(2000, 2020))
+    assert middle.head(5).to_arrow().to_pylist() == whole.filter(pc.field(name) >= 2000)[:5].to_pylist()
+    assert len(opened) <= 12
+
+
+@pytest.mark.parametrize("memory", ["128 MiB", "1 GiB"])
+def test_dense_keys_are_held_where_others_spill(tmp_path: Path, memory: str) -> None:
+    """Numbers that lie close together need a small index: within the same memory other keys are more than fits."""
+    count = 1_500_000
+    keys = np.random.default_rng(1).permutation(count)
+    left = store_table(tmp_path / "l", {"k": pa.int64()}, {"k": keys[:1000]}, part_rows=1000)
+    wide = {"near": keys, "far": keys * 1_000_003, "v": np.arange(count)}
+    right = store_table(tmp_path / "r", dict.fromkeys(wide, pa.int64()), wide, part_rows=500_000)
+    strategies = [
+        JoinedTable(left, right, on=("k", name), how="right").explain(["k", name, "v"], memory).partition(":")[0]
+        for name in ("near", "far")
+    ]
+    assert strategies == (["lookup", "lookup"] if memory == "1 GiB" else ["lookup", "spill"])
+    joined = JoinedTable(left, right, on=("k", "near")).select("near", "v")
+    found = pa.Table.from_batches(joined.batches(memory=memory))
+    assert found.column("near").to_pylist() == keys[:1000].tolist()
+    assert found.column("v").to_pylist() == list(range(1000))
+
+
+def test_keys_that_repeat_after_all_go_to_disk(tmp_path: Path) -> None:
+    """Statistics cannot tell that close numbers repeat; a side whose index is too large for that is not held."""
+    count = 1_500_000
+    keys = np.arange(count) // 2 * 2
+    left = store_table(tmp_path / "l", {"k": pa.int64()}, {"k": np.arange(2000)}, part_rows=1000)
+    right = store_table(tmp_path / "r", {"k": pa.int64()}, {"k": keys}, part_rows=500_000)
+    joined = JoinedTable(left, right, on="k", how="right").select("k_0")
+    assert joined.explain(memory="128 MiB").startswith("lookup")
+    found = pa.Table.from_batches(joined.batches(memory="128 MiB")).column("k_0")
+    assert (len(found), found.null_count) == (count, count - 2000)

@@ -1,0 +1,208 @@
+"""Small jobs that change a store, each stopped at every call of its backend: by a failing call, or by SIGKILL.
+
+A job has a folder with two stores: `store`, whose backend fails, and `other`. Before it, both hold versions that must stay as they
+are. The same functions run in the process of the test, and in others that may die.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+
+import tableformat
+from tableformat import col
+from tableformat.context import StoreContext
+from tableformat.storage.backend import open_backend
+from tableformat.storage.interface import TEMPORARY_PREFIX
+from tableformat.store import Store
+from tableformat.testing import FaultBackend
+
+__all__ = [
+    "CHANGING",
+    "JOBS",
+    "KillWhen",
+    "State",
+    "check_job",
+    "killed_at",
+    "open_faulty",
+    "prepare",
+    "run_alone",
+    "state_of",
+]
+
+SCHEMA = {"id": pa.int64(), "image": tableformat.ImageType()}
+CHANGING = ("create", "put", "overwrite", "sink.write", "sink.commit", "delete")
+KillWhen = Literal["before", "torn", "after"]
+State = dict[str, list[tuple[str, str]]]
+"""By store and artifact, version and content digest of each of its versions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is there before, and what is done then."""
+
+    prepare: Callable[[tableformat.Store, tableformat.Store], None]
+    run: Callable[[tableformat.Store, tableformat.Store], None]
+
+
+def _rows(draft: Any, name: str, ids: range, **options: Any) -> None:
+    with draft.table(name, SCHEMA, key="id", **options) as table:
+        for row in ids:
+            table.append(id=row, image=np.random.default_rng(row).integers(0, 255, (24, 24, 3), np.uint8))
+
+
+def _first(store: tableformat.Store, other: tableformat.Store) -> None:
+    with store.draft("a", message="first") as draft:
+        _rows(draft, "t", range(4))
+
+
+def _write(store: tableformat.Store, other: tableformat.Store) -> None:
+    with store.draft("a", message="whole") as draft:
+        draft.add(tableformat.Classes(["cat"]), "classes")
+        _rows(draft, "t", range(2, 5))
+    store.set_alias("a", "best", "v1")
+
+
+def _append(store: tableformat.Store, other: tableformat.Store) -> None:
+    with store.draft("a", base="latest", message="more") as draft:
+        _rows(draft, "t", range(10, 12), mode="append")
+    assert [row["id"] for row in store["a"]["t"].rows()] == [0, 1, 2, 3, 10, 11]
+
+
+def _edit(store: tableformat.Store, other: tableformat.Store) -> None:
+    with store.draft("a", base="latest", message="edit") as draft:
+        draft.upsert("t", [{"id": 1, "image": np.zeros((4, 4, 3), np.uint8)}])
+        draft.delete("t", col("id") == 2)
+        draft.add_column("t", "score", pa.float64(), 0.5)
+
+
+def _many(store: tableformat.Store, other: tableformat.Store) -> None:
+    _first(store, other)
+    for number in range(2):
+        with store.draft("a", base="latest", message=f"more {number}") as draft:
+            _rows(draft, "t", range(10 * number + 10, 10 * number + 13), mode="append")
+    with store.draft("a", base="latest", message="fewer") as draft:
+        draft.delete("t", col("id") < 2)
+
+
+def _compact(store: tableformat.Store, other: tableformat.Store) -> None:
+    store.compact("a", plain=True, message="compacted")
+
+
+def _elsewhere(store: tableformat.Store, other: tableformat.Store) -> None:
+    """The other store holds two versions, and this one some of its pictures."""
+    _first(other, store)
+    with other.draft("a", base="latest", message="more") as draft:
+        _rows(draft, "more", range(3, 6))
+    other.set_alias("a", "best", "v0")
+    with store.draft("mine", message="mine") as draft:
+        _rows(draft, "t", range(2))
+
+
+def _push(store: tableformat.Store, other: tableformat.Store) -> None:
+    other.copy_to(store, "a", workers=1, progress=False)
+    assert store.aliases("a") == {"best": "v0"}
+
+
+def _pull(store: tableformat.Store, other: tableformat.Store) -> None:
+    store.copy_to(other, "a", workers=1, progress=False)
+
+
+def _roll_back(store: tableformat.Store, other: tableformat.Store) -> None:
+    store.rollback("a", "v0", "back")
+
+
+JOBS = {
+    "write": Job(_first, _write), "append": Job(_first, _append), "edit": Job(_first, _edit), "compact": Job(_many, _compact),
+    "push": Job(_elsewhere, _push), "pull": Job(_many, _pull), "rollback": Job(_many, _roll_back),
+}  # fmt: skip
+
+
+def prepare(name: str, folder: Path) -> None:
+    """Make the stores of a job as they are before it."""
+    store, other = (tableformat.open_store(folder / which) for which in ("store", "other"))
+    JOBS[name].prepare(store, other)
+
+
+def open_faulty(folder: Path) -> tuple[Store, FaultBackend]:
+    """The store of a job, and the backend through which it is used."""
+    backend = FaultBackend(open_backend(str(folder / "store")))
+    return Store(StoreContext(backend, None)), backend
+
+
+def run_alone(name: str, folder: Path, store: tableformat.Store | None = None) -> None:
+    """Run a job, on the store as anybody opens it where none is given."""
+    JOBS[name].run(store or tableformat.open_store(folder / "store"), tableformat.open_store(folder / "other"))
+
+
+def state_of(folder: Path) -> State:
+    """What both stores hold, every byte of it verified."""
+    found: State = {}
+    for which in ("store", "other"):
+        if not (folder / which / "tableformat.json").exists():
+            continue
+        store = tableformat.open_store(folder / which, create=False)
+        for artifact in store:
+            versions = store.versions(artifact)
+            assert [version.slot for version in versions] == list(range(len(versions)))
+            for version in versions:
+                assert store.verify(f"{artifact}:v{version.slot}", workers=1).problems == ()
+            found[f"{which}/{artifact}"] = [
+                (version.message, store[f"{artifact}:v{version.slot}"].content_digest) for version in versions
+            ]
+    return found
+
+
+def check_job(name: str, folder: Path, before: State, after: State, *, finished: bool) -> None:
+    """Whatever became of a job: what was there is there, what is new is what an undisturbed run makes, and a further run completes it."""
+    found = state_of(folder)
+    for key, versions in found.items():
+        assert versions == after[key][: len(versions)]
+    for key, versions in before.items():
+        assert found[key][: len(versions)] == versions
+    assert not finished or found == after
+    if found != after:
+        run_alone(name, folder)
+        assert state_of(folder) == after
+
+
+def killed_at(name: str, folder: str, nth: int, when: KillWhen) -> None:
+    """Run a job and die by SIGKILL at its nth call that changes something: before it, half way, or after it. `nth` 0: never."""
+    store, backend = open_faulty(Path(folder))
+
+    def die() -> BaseException:
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("killed")
+
+    calls, meet = 0, backend._due
+
+    def due(operation: str, path: str) -> Any:
+        nonlocal calls
+        if operation in CHANGING:
+            calls += 1
+            if calls == nth and when == "torn" and operation != "sink.write":
+                # Half of a document never has its name; what lies there is the file that would have got it.
+                place = Path(folder, "store", path).with_name(f"{TEMPORARY_PREFIX}{os.getpid()}-torn")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(b'{"half":')
+                die()
+            if calls == nth:
+                backend.fail(operation, 1, "short" if when == "torn" else when, error=die)
+        return meet(operation, path)
+
+    backend._due = due  # type: ignore[method-assign]  # counts what changes something, whatever it is
+    run_alone(name, Path(folder), store)
+
+
+def copy_folder(source: Path, target: Path) -> Path:
+    """The stores of a job, as they were prepared."""
+    shutil.copytree(source, target)
+    return target
