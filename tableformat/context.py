@@ -32,7 +32,7 @@ class StoreContext:
     """The store's marker; None while there is no store yet (see `ensure`)."""
     allow: tuple[str, ...] = ()
     """URL prefixes under which references may be opened."""
-    options: Any = None
+    options: Any = field(default=None, repr=False)
     """`storage_options` as they were given; never written, shown or pickled."""
     moves: tuple[tuple[str, str], ...] = ()
     """Pairs of URL prefixes: where references lead, and where that was moved to."""
@@ -48,6 +48,9 @@ class StoreContext:
     def __post_init__(self) -> None:
         object.__setattr__(self, "blobs", BlobReader(self.backend))
         object.__setattr__(self, "outside", Outside(self.backend.root, self.allow, self.moves, self.options))
+
+    def __reduce__(self) -> Any:
+        return StoreContext, (self.backend, self.marker, self.allow, self.portable_options, self.moves, self.limits)
 
     @classmethod
     def open(

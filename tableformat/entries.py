@@ -52,7 +52,12 @@ def checked_item(item: JsonObject, path: str) -> JsonObject:
     name, kind = item.get("name"), item.get("kind")
     if not isinstance(name, str) or item.get("key") != name or not isinstance(kind, str):
         raise FormatError(
-            message("reading an entry", path=path, expected="a name, a key that equals it, and a kind", got=ascii(item)[:200])
+            message(
+                "reading an entry",
+                path=path,
+                expected="a name, a key that equals it, and a kind",
+                got=ascii(item)[:200],
+            )
         )
     check_entry_name(name)
     return item

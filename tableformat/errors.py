@@ -32,6 +32,7 @@ byte range, what was expected and found, and what to do.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -67,6 +68,14 @@ __all__ = [
 ]
 
 
+_SECRETS = re.compile(
+    r"(://)[^/\s@'\"#:]*:[^/\s@'\"#]*(?=@)"
+    r"|([?&][\w.-]*(?:credential|key|passw|secret|sig|token)[\w.-]*=)[^&\s'\"]+",
+    re.IGNORECASE,
+)
+"""The user-info of a URL with a password, and arguments of a query that are as good as one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong, and where."""
@@ -91,7 +100,10 @@ def message(
     got: object = None,
     todo: str | None = None,
 ) -> str:
-    """Compose an error message: what was being done · to what · expected, got · what to do."""
+    """Compose an error message: what was being done · to what · expected, got · what to do.
+
+    Passwords and signatures in URLs are left out, whoever put them there.
+    """
     pieces = [doing]
     if path is not None:
         pieces.append(path if byte_range is None else f"{path} bytes {byte_range[0]}–{byte_range[1]}")
@@ -101,7 +113,7 @@ def message(
         pieces.append(", ".join(wanted + found))
     if todo is not None:
         pieces.append(todo)
-    return " · ".join(pieces)
+    return _SECRETS.sub(r"\1\2…", " · ".join(pieces))
 
 
 class TableformatError(Exception):

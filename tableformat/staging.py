@@ -497,7 +497,7 @@ class Staging:
     def _add_table(self, table: Table, name: str) -> None:
         entry = table.whole_entry(self._context.root)
         if entry is not None:  # all of a table of this store: nothing moves
-            self.session.take_over(self._context.versions, table.source)
+            self.session.take_over(self._context.versions, table.source.input)
             self._tables[name] = {**entry.to_json(), "content": entry.content}
             self._part_bytes[name] = 0
         else:

@@ -429,7 +429,9 @@ def test_an_unknown_outcome_is_said_and_protects_its_bytes(faulty):
         draft.add([{"f": File(b"x" * 5000)}], "t")
         backend.fail("create", times=50, when="after", path="versions")
         for operation in ("read", "read_or_none", "size"):
-            backend.fail(operation, times=10_000, error=lambda: StoreUnavailableError("gone"), path="versions")
+            backend.fail(
+                operation, times=10_000, error=lambda: StoreUnavailableError("gone"), path=f"versions/{1:020d}"
+            )
     backend.faults.clear()
     assert list(backend.list("sessions")) != []
     assert store["a"].version in ("v0", "v1")

@@ -30,7 +30,26 @@ PUBLIC = frozenset(
 )  # fmt: skip
 """Names are added here on purpose and never removed without a word in `spec/changes.md`."""
 
-COMMANDS = ("ls", "log", "show", "head", "schema", "diff", "import", "export", "convert", "files", "alias", "rollback", "compact", "cp", "verify", "add-reference", "own", "download")
+COMMANDS = (
+    "ls",
+    "log",
+    "show",
+    "head",
+    "schema",
+    "diff",
+    "import",
+    "export",
+    "convert",
+    "files",
+    "alias",
+    "rollback",
+    "compact",
+    "cp",
+    "verify",
+    "add-reference",
+    "own",
+    "download",
+)
 
 
 def run_command(

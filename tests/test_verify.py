@@ -288,7 +288,8 @@ def test_large_blobs_are_verified_with_their_sums(tmp_path: Path) -> None:
 
 
 def test_moved_packs_are_verified_where_they_are(sample: Sample, damaged: Path) -> None:
-    """Blobs of a pack that is gone are read where its moved/ file says; one that is lost there is told with its rows."""
+    """Blobs of a pack that is gone are read where its moved/ file says; one that is lost there is told with its rows, and
+    one that was erased is counted, and no problem."""
     store = tableformat.open_store(damaged)
     backend = open_backend(str(damaged))
     cell = store[NAME]["media"][6]["image"].cell
@@ -305,6 +306,10 @@ def test_moved_packs_are_verified_where_they_are(sample: Sample, damaged: Path) 
     assert read_all(damaged) == sample.said
     lost = bytes.fromhex(store[NAME]["media"][6]["image"].digest.removeprefix(PREFIX).removeprefix("SHA-256:"))
     write_moved(backend, cell.uri, {**places, lost: None})
+    erased = verify(damaged, 0)
+    assert (erased.problems, erased.erased) == ((), 1)
+    del places[lost]
+    write_moved(backend, cell.uri, places)
     [problem] = verify(damaged, 0).problems
     assert problem.place == f"data/{cell.uri}"
     assert "row 6" in problem.text

@@ -180,7 +180,9 @@ def _sessions(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         more="A session is begun with store.draft(name, session=…), and opened again by that name after a crash.",
     )  # fmt: skip
     command.add_argument("store", metavar="STORE", help="a folder or URL")
-    command.add_argument("--discard", metavar="SESSION", help="drop this one, whoever holds it; what it stored is left to gc")
+    command.add_argument(
+        "--discard", metavar="SESSION", help="drop this one, whoever holds it; what it stored is left to gc"
+    )
     _json(command)
 
 
@@ -331,7 +333,9 @@ def _files(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )  # fmt: skip
     _address(command, "a table")
     command.add_argument(
-        "--force", action="store_true", help="print them though they would not give the table's rows, or show deleted ones"
+        "--force",
+        action="store_true",
+        help="print them though they would not give the table's rows, or show deleted ones",
     )
     command.add_argument(
         "--view", metavar="NAME", nargs="?", const="", help="print the SQL of a DuckDB view of the table instead"
@@ -377,7 +381,10 @@ def _verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     )  # fmt: skip
     command.add_argument("--all", action="store_true", help="all versions of the artifact, not the newest alone")
     command.add_argument(
-        "--sample", metavar="SHARE", type=_share, help="hash this share of the files, such as 10%%, and see that all are there"
+        "--sample",
+        metavar="SHARE",
+        type=_share,
+        help="hash this share of the files, such as 10%%, and see that all are there",
     )
     command.add_argument(
         "--references", action="store_true", help="look at what references point at: ok, changed, missing, unknown"

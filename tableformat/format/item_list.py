@@ -108,6 +108,8 @@ class ItemList:
             )
             if not all(_is_whole(number) for x in leaves for number in (x["size"], x["count"])):
                 raise ValueError("sizes and counts from 0")
+            if any(x["count"] > MAX_ITEMS for x in leaves):
+                raise ValueError(f"at most {MAX_ITEMS} items in a leaf")
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(message(doing, path=place, got=f"a malformed leaf: {error}")) from error
         found = len(items) + sum(leaf.count for leaf in described)

@@ -272,7 +272,7 @@ def parse_footer(data: bytes, path: str, *, size: int | None = None, digest: str
         )
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeError) as error:
         raise FormatError(message("reading a Parquet footer", path=path, got=str(error)[:300])) from error
     check_footer(data, metadata, path, digest=digest)
     return metadata

@@ -8,6 +8,7 @@ shared through fsspec's own cache of instances, and made anew after a fork, wher
 from __future__ import annotations
 
 import os
+import re
 from typing import BinaryIO, Final
 
 from tableformat.errors import InvalidInputError, message
@@ -15,7 +16,7 @@ from tableformat.storage.faults import scrub
 from tableformat.storage.interface import Backend, ObjectInfo, Sink, check_path
 from tableformat.storage.local import LocalBackend
 from tableformat.storage.remote.fsspec_backend import MAX_CREATE_BYTES, FsspecBackend
-from tableformat.storage.remote.opening import CACHES, Options, open_any, open_file_system
+from tableformat.storage.remote.opening import AZURE, CACHES, GCS, HTTP, S3, Options, open_any, open_file_system
 
 __all__ = [
     "MAX_CREATE_BYTES",
@@ -31,6 +32,9 @@ __all__ = [
     "open_url",
 ]
 
+_PASSWORD: Final = re.compile(r"://[^/]*:[^/]*@")
+_WITHOUT_USERS: Final = S3 | GCS | AZURE | HTTP | {"memory"}
+"""Schemes whose clients take user-info for a part of a name, and repeat it."""
 # Without a target they name nothing; below another scheme they are a chain.
 _WRAPPERS: Final = CACHES | {"asynclocal", "dir", "generic", "reference", "local+cache"}
 
@@ -42,7 +46,7 @@ def open_backend(
 
     Moves no bytes. HTTP(S) URLs and chains such as `simplecache::s3://…` can be read and not written. `trust_create` lets
     writers onto a file system whose create-if-absent this library does not know to be atomic. Raises `InvalidInputError`
-    for wrappers without a target, and URLs with a query.
+    for wrappers without a target, and URLs with a password or a query.
     """
     text = os.fspath(url)
     doing = "opening the place of a store"
@@ -60,6 +64,11 @@ def open_backend(
         raise InvalidInputError(
             message(doing, path=scrub(text), expected="a place, or a chain that ends in one", got="a wrapper without a target",
                     todo="for a cache on this machine: simplecache::s3://…, for reading")
+        )  # fmt: skip
+    if scheme in _WITHOUT_USERS and _PASSWORD.search(text) is not None:
+        raise InvalidInputError(
+            message(doing, path=f"{scheme}://…", expected="a URL without a password in it", got="user-info",
+                    todo="pass credentials as storage_options, which are never written or shown")
         )  # fmt: skip
     if "?" in rest or "#" in rest:
         raise InvalidInputError(

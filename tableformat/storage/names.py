@@ -192,7 +192,9 @@ def _entry_problem(name: object) -> str | None:
         return f"not 1 to {MAX_ENTRY_NAME} characters"
     if "\\" in name:
         return "a backslash"
-    if not (name.isascii() and name.isprintable()):  # as nearly all are: a look at each character costs as much as the rest
+    if not (
+        name.isascii() and name.isprintable()
+    ):  # as nearly all are: a look at each character costs as much as the rest
         if any(unicodedata.category(character) in ("Cc", "Cs") for character in name):
             return "a control character"
         if not unicodedata.is_normalized("NFC", name):

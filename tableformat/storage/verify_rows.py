@@ -190,7 +190,9 @@ def _decoded(chunk: Any, source: Any, path: str) -> tuple[int, set[str]]:
     if chunk.physical_type != "BYTE_ARRAY" or not chunk.num_values:
         return size, set()
     told, codings = decoded_size(
-        iter_pages(lambda at, count: bytes(source.read_at(count, at)), chunk_start(chunk), chunk.total_compressed_size, path)
+        iter_pages(
+            lambda at, count: bytes(source.read_at(count, at)), chunk_start(chunk), chunk.total_compressed_size, path
+        )
     )
     return max(size, told), codings
 

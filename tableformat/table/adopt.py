@@ -62,7 +62,9 @@ def adopt(
     try:
         check_texts(array)
     except ValueError as error:
-        where.fail(None, expected="text in UTF-8", got=str(error)[:200], todo="give bytes as binary, or decode them first")
+        where.fail(
+            None, expected="text in UTF-8", got=str(error)[:200], todo="give bytes as binary, or decode them first"
+        )
     hook = None if place is None else _hook(place, uris)
     how = Fitting(media=hook, known_ids=None if place is None else place.known_ids)
     return fit_field(field, array, where, how)

@@ -25,7 +25,8 @@ def iter_download(table: Table, references: bool) -> tuple[pa.Schema, Iterator[p
     source, reading = table.source, Reading(table.source)
     inline = inlined_cells(CellReader(source))
     logical = Logical(table.schema, inline if references else lambda cells: _owned_alone(cells, inline))
-    pieces = reading.pieces([RowRange(0, table.num_rows)], list(table.columns)) if table.columns else iter(())
+    names = [column.name for column in table.schema.columns]  # those that annotate media, too
+    pieces = reading.pieces([RowRange(0, table.num_rows)], names) if names else iter(())
     return table.arrow_schema, iter_batches(pieces, logical, None, table.schema, source.limits.media_bytes)
 
 

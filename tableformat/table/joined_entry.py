@@ -83,7 +83,9 @@ def open_joined(item: JsonObject, address: str, open_target: Callable[[Target], 
     count[0] += 1
     try:
         if count[0] > _MAX_OPENED:  # a few entries that each read the next one twice would be millions
-            raise LimitError(message(doing, path=address, expected=f"at most {_MAX_OPENED} joins that one reads", got="more"))
+            raise LimitError(
+                message(doing, path=address, expected=f"at most {_MAX_OPENED} joins that one reads", got="more")
+            )
         return _join(document, address, open_target)
     finally:
         _OPENING.reset(token)

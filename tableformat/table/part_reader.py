@@ -320,7 +320,12 @@ class PartReader:
                     check_texts(array)
                 except ValueError as error:
                     raise CorruptError(
-                        message("reading a part", path=f"{path}, column {field.name!r}", expected="text in UTF-8", got=str(error)[:200])
+                        message(
+                            "reading a part",
+                            path=f"{path}, column {field.name!r}",
+                            expected="text in UTF-8",
+                            got=str(error)[:200],
+                        )
                     ) from error
 
     def _file(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int]) -> Any:
@@ -377,7 +382,10 @@ class PartReader:
         try:
             return decoded_size(
                 iter_pages(
-                    lambda at, size: bytes(source.read_at(size, at)), chunk_start(chunk), chunk.total_compressed_size, path
+                    lambda at, size: bytes(source.read_at(size, at)),
+                    chunk_start(chunk),
+                    chunk.total_compressed_size,
+                    path,
                 )
             )
         except CorruptError:

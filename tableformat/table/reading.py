@@ -52,6 +52,7 @@ _SMALL_BYTES: Final = (
     4 << 20
 )  # decoded bytes of small parts that one task reads: handing over to a thread has its price
 _MIN_TAKE_ROWS: Final = 256
+_FILTER_CUT: Final = 3  # a filtered span holds what it tests beside what it reads: a part of what others may read
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,9 @@ class Reading:
                 small, small_bytes = [], 0
             opened = self._open(part, columns, where)
             row_bytes, sizes = opened.row_bytes(opened.names), opened.sizes
-            for span in plan_spans(sizes, wanted, row_bytes, opened.may_match(where)):
+            for span in plan_spans(
+                sizes, wanted, row_bytes * (1 if where is None else _FILTER_CUT), opened.may_match(where)
+            ):
                 rows_held = sum(sizes[unit] for unit in span.units)
                 yield (lambda one=opened, span=span: _read_span(one, span, columns, where)), row_bytes * rows_held  # type: ignore[misc]  # bound now
         if small:

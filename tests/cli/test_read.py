@@ -231,9 +231,11 @@ def test_files_of_a_table_that_is_not_plain(run: Run, tmp_path: Path) -> None:
 def test_joined_tables_are_read_like_tables(run: Run, tmp_path: Path, digits: Path) -> None:
     """`head`, `schema` and `export` take a joined table, by flattened names, its classes and media included."""
     store = tableformat.open_store(tmp_path / "store")
-    picture = sorted(digits.glob("*/*.png"))[0]
+    picture = min(digits.glob("*/*.png"))
     with store.draft("a") as draft:
-        with draft.table("left", schema={"id": pa.int64(), "label": tableformat.ClassType(tableformat.Classes(["cat", "dog"]))}) as table:
+        with draft.table(
+            "left", schema={"id": pa.int64(), "label": tableformat.ClassType(tableformat.Classes(["cat", "dog"]))}
+        ) as table:
             table.extend([{"id": 1, "label": 1}, {"id": 2, "label": 0}])
         with draft.table("right") as table:
             table.append(id=1, image=tableformat.Image(picture))

@@ -20,13 +20,49 @@ from tests.hostile.forging import forge
 from tests.hostile.samples import items_of, with_rows, write_small
 
 CANARY = "the content of a file outside of the store"
-UPS = ("..", "../", "../..", "..\\", "..\\..", "....//", "..;/", ".%2e", "%2e%2e", "%252e%252e", "..%2f", "..%5c", "．．", "‥", "..\u200b", "..\u0000")
-ROOTS = ("/", "//", "\\", "\\\\server\\share\\", "C:\\", "C:", "c:/", "~/", "~root/", "file:///", "file:", "\\\\?\\C:\\", "//./", "/proc/self/")
+UPS = (
+    "..",
+    "../",
+    "../..",
+    "..\\",
+    "..\\..",
+    "....//",
+    "..;/",
+    ".%2e",
+    "%2e%2e",
+    "%252e%252e",
+    "..%2f",
+    "..%5c",
+    "．．",
+    "‥",
+    "..\u200b",
+    "..\u0000",
+)
+ROOTS = (
+    "/",
+    "//",
+    "\\",
+    "\\\\server\\share\\",
+    "C:\\",
+    "C:",
+    "c:/",
+    "~/",
+    "~root/",
+    "file:///",
+    "file:",
+    "\\\\?\\C:\\",
+    "//./",
+    "/proc/self/",
+)
 DEVICES = ("con", "CON", "nul", "NUL.txt", "aux.", "com1", "COM9.png", "lpt1", "LPT0", "prn", "CONIN$")
 ODD = ("", ".", " ", "a.", "a/", "/a", "a//b", "./a", "a/.", "a/./b", "a\nb", "a\rb", "a\tb", "a\x00b", "a\x7fb", "a\x1b[31mb", "a\\b", "a:b", "a\ud800b",
        "e\u0301", "\u212b", "\u202egnp", "a" * 1025, "a?b", "a#b", "a*b", "a|b", 'a"b', "a<b", "\ufeffa", "ﬁle", "ʼ", "ⅴ3", "v3", "v03", "latest", "аlpha",
        "s3://bucket/a", "http://localhost/a", "memory://a", "simplecache::s3://a", "!a", "A!b", ".tmp-a")  # fmt: skip
-NAMES = tuple(dict.fromkeys([*UPS, *ROOTS, *DEVICES, *ODD, *(f"{root}{up}/etc/passwd" for root, up in itertools.product(ROOTS, UPS))]))
+NAMES = tuple(
+    dict.fromkeys(
+        [*UPS, *ROOTS, *DEVICES, *ODD, *(f"{root}{up}/etc/passwd" for root, up in itertools.product(ROOTS, UPS))]
+    )
+)
 
 
 def outside_of(root: Path) -> dict[str, bytes]:
@@ -141,19 +177,16 @@ def test_readers_refuse_what_is_no_name_of_an_entry(store: tableformat.Store) ->
 def hostile_uris() -> Iterator[str]:
     yield from NAMES
     hexes = "ab" * 32
-    for lie in (f"packs/ab/../../../secret/passwd#{hexes}", f"packs/ab/{hexes}.zip/../../../..", f"packs/AB/{hexes.upper()}.zip", f"packs/cd/{hexes}.zip",
-                f"blobs/ab/{hexes}/../../../../secret/passwd", f"blobs/ab/{hexes}\n", f"packs/ab/{hexes}.zip\x00", f"./packs/ab/{hexes}.zip"):  # fmt: skip
-        yield lie
+    yield from (f"packs/ab/../../../secret/passwd#{hexes}", f"packs/ab/{hexes}.zip/../../../..", f"packs/AB/{hexes.upper()}.zip", f"packs/cd/{hexes}.zip",
+                f"blobs/ab/{hexes}/../../../../secret/passwd", f"blobs/ab/{hexes}\n", f"packs/ab/{hexes}.zip\x00", f"./packs/ab/{hexes}.zip")  # fmt: skip
 
 
 def test_cells_do_not_lead_out(store: tableformat.Store) -> None:
     """A cell whose uri is no pack or blob of the store, and no allowed URL, is refused by every way of reading it."""
     [item] = [item for item in items_of(store, "a:v0") if item["name"] == "t"]
     uris = [uri for uri in hostile_uris() if "\ud800" not in uri]
-    for number, uri in enumerate(uris):
-        if number % 8:  # a table of eight lies costs as much as one
-            continue
-        batch = iter(uris[number : number + 8])
+    for first in range(0, len(uris), 6):  # a table of six lies costs as much as one
+        batch = iter(uris[first : first + 6])
 
         def lie(values: list[Any], field: pa.Field, batch: Iterator[str] = batch) -> list[Any]:
             if field.name != "image":

@@ -52,7 +52,12 @@ def test_neighbours_are_merged():
 
 def test_long_ranges_bear_longer_gaps():
     """Between long ranges a gap of a fifth of them is fetched, up to 64 KiB; so what is fetched stays near what is wanted."""
-    for length, gap, fetches in ((100_000, 40_000, 1), (100_000, 41_000, 2), (1 << 20, 65_536, 1), (1 << 20, 65_537, 2)):
+    for length, gap, fetches in (
+        (100_000, 40_000, 1),
+        (100_000, 41_000, 2),
+        (1 << 20, 65_536, 1),
+        (1 << 20, 65_537, 2),
+    ):
         assert len(plan_ranges([("a", 0, length), ("a", length + gap, length)]).fetches) == fetches
 
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import tableformat
 from tableformat.errors import CorruptError, LimitError, SchemaError
 from tableformat.format.expr import col
+from tableformat.format.limits import Limits
 from tableformat.format.schema import Schema
 from tableformat.storage.backend import open_backend
 from tableformat.table.joined import JoinedTable
-from tableformat.format.limits import Limits
 from tableformat.table.open_part import OpenFile, unit_starts
 from tableformat.table.table import Table
 from tests.table.edited_tables import BASE, SAMPLES, FileSpec, base_columns, edited_table, sample, store_part

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from tableformat.errors import AccessRefusedError, CorruptError, FormatError, LimitError, NotFoundError, UsageError
+from tableformat.format.limits import Limits
 from tableformat.format.media.boxes import Box
 from tableformat.format.media.cells import build_cells, checksums
 from tableformat.format.media.image import Image
@@ -21,7 +22,6 @@ from tableformat.format.media.siblings import boxes_array
 from tableformat.format.types import Field, ImageType, MediaType, StructType, sibling_column_type
 from tableformat.format.types.nested import ListType
 from tableformat.storage.backend import open_backend
-from tableformat.format.limits import Limits
 from tableformat.table.rows import Row
 from tableformat.table.source import is_allowed
 from tableformat.table.table import Table

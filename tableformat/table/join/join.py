@@ -338,7 +338,7 @@ class Join:
         """The values of a row `{"0": …, "1": …}` by the names that columns have here; null where a side has no row."""
         found: dict[str, Any] = {}
         for number, side in enumerate((self.left, self.right)):
-            own = row[str(number)] if str(number) in row else None
+            own = row.get(str(number))
             values = {} if own is None else side.flatten(own)
             found.update({flat: values.get(name) for name, flat in self.names[number].items()})
         return found

@@ -187,11 +187,12 @@ def test_many_actors_in_any_order(seed: int) -> None:
         lambda: collect(world),
         Writer(world, "three"),
     ]
-    play(
+    turns = play(
         world,
         actors,
         lambda step, current, awake: current if current in awake and random_.random() < 0.7 else random_.choice(awake),
     )
+    assert turns.steps > len(actors)
 
 
 @pytest.mark.long
