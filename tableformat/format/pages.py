@@ -106,6 +106,7 @@ def check_pages(
 ) -> None:
     """Raise `LimitError` where the pages of a small file that is held whole decode to more than `limit` bytes, or a column of text
     has pages under which text can be longer than they are, other than by one of `codings`."""
+    doing = "reading a Parquet file"
     view = memoryview(data)
     footer = int.from_bytes(view[-8:-4], "little") + 8
     check_footer(bytes(view[-footer:]), metadata, path)
@@ -119,7 +120,7 @@ def check_pages(
             if start < 0 or length < 0 or start + length > len(view):
                 raise CorruptError(
                     message(
-                        "reading a Parquet file",
+                        doing,
                         path=path,
                         expected=f"pages within {len(view)} bytes",
                         got=f"{length} at {start}",
@@ -127,14 +128,18 @@ def check_pages(
                 )
             size, found = decoded_size(iter_pages(lambda at, count: bytes(view[at : at + count]), start, length, path))
             total += size
-            if total > limit or (chunk.physical_type == "BYTE_ARRAY" and not found <= set(codings)):
-                got = (
-                    f"{total}"
-                    if total > limit
-                    else f"text that may be longer than its pages ({', '.join(sorted(found))})"
-                )
+            if total > limit:
                 raise LimitError(
-                    message("reading a Parquet file", path=path, expected=f"at most {limit} decoded bytes", got=got)
+                    message(doing, path=path, expected=f"at most {limit} decoded bytes", got=f"{total} or more")
+                )
+            if chunk.physical_type == "BYTE_ARRAY" and not found <= set(codings):
+                raise LimitError(
+                    message(
+                        doing,
+                        path=path,
+                        expected="encodings whose pages bound their text",
+                        got=f"text that may be longer than its pages ({', '.join(sorted(found))})",
+                    )
                 )
 
 

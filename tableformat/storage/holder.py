@@ -40,7 +40,7 @@ class Holder:
         """Read the field `holder` of a record at `path`; raises `FormatError` where it is malformed."""
         texts = [value.get(name) for name in ("host", "place", "began")] if isinstance(value, dict) else [None]
         pid = value.get("pid") if isinstance(value, dict) else None
-        if not all(isinstance(text, str) for text in texts) or not isinstance(pid, int) or pid < 0:
+        if not all(isinstance(text, str) for text in texts) or not isinstance(pid, int) or not 0 < pid < 2**31:
             raise FormatError(message("reading a session", path=path, expected="a holder", got=repr(value)[:100]))
         return cls(str(texts[0]), str(texts[1]), pid, str(texts[2]))
 

@@ -18,6 +18,7 @@ from tableformat.document import JsonObject
 from tableformat.errors import FormatError, message
 from tableformat.format.documents import Fields, check_requires
 from tableformat.format.item_list import ItemList
+from tableformat.format.malformed import Telling
 from tableformat.format.reference import Known
 from tableformat.format.reference_leaf import MAX_LEAF_BYTES, Listed, cut_leaves, decode_leaf, encode_leaf, listed_of
 from tableformat.storage.interface import Backend
@@ -112,9 +113,10 @@ class ReferenceList:
         """What is known of the reference at `path`, or None. Reads one leaf, and one of the list of leaves where that is long."""
         if self.leaves is None:
             return next((one.known for one in self.inline if one.path == path), None)
-        item = _last_before(backend, self.leaves, path)
-        if item is None or str(item["last"]) < path:
-            return None
+        with Telling("looking up a reference", f"{backend.root}, {self.prefix}"):
+            item = _last_before(backend, self.leaves, path)
+            if item is None or str(item["last"]) < path:
+                return None
         table = _read_leaf(backend, item)
         paths = table.column("path")
         found = paths.index(path).as_py()

@@ -173,17 +173,17 @@ def test_joins_that_read_themselves_are_refused(store: tableformat.Store) -> Non
 
 
 def test_very_many_entries_of_one_name_are_found_and_told(store: tableformat.Store) -> None:
-    """70,000 entries called alike: the first is opened, memory holds a leaf, and verify tells that names stand twice."""
+    """20,000 entries called alike: the first is opened, memory holds a leaf, and verify tells that names stand twice."""
     backend = store.context.backend
     [file] = [item for item in items_of(store) if item["name"] == "file"]
     leaves = []
-    for leaf, data in encode_leaves(Line.of(file) for _ in range(70_000)):
+    for leaf, data in encode_leaves(Line.of(file) for _ in range(20_000)):
         backend.put(leaf_path(leaf.digest), data)
         leaves.append(leaf.to_json())
-    forge(store.context, "many", {"count": 70_000, "leaves": leaves})
+    forge(store.context, "many", {"count": 20_000, "leaves": leaves})
     began = time.monotonic()
     artifact = tableformat.open_store(store.root)["many"]
-    assert len(artifact) == 70_000
+    assert len(artifact) == 20_000
     assert artifact["file"].bytes() == bytes(range(256)) * 8
     with pytest.raises(TableformatError):
         artifact["other"]

@@ -290,7 +290,7 @@ class FaultMachine(RuleBasedStateMachine):
         if process.draft is not None:  # company may have committed it: then it is over
             self.check(writer.draft[name], model)
             after = observe(writer.draft[name], model)
-            writer.entries[name] = after if entry is None else entry.after(what, after)
+            writer.entries[name] = after.after(what, entry)
 
     def begin(self, process: Process) -> None:
         """A draft from the newest version."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tableformat.document import encode_document
@@ -39,10 +39,12 @@ class Entry:
     def __repr__(self) -> str:
         return f"Entry({self.table!r})"
 
-    def after(self, what: str, other: Entry) -> Entry:
-        """`other`, which a change made of this one."""
-        events = self.events if other.token == self.token else (*self.events, (what, next(_EVENTS)))
-        return Entry(other.table, other.token, other.parts, other.shape, events)
+    def after(self, what: str, before: Entry | None) -> Entry:
+        """This one, which a change made of `before`, or of nothing."""
+        events = before.events if before is not None else ()
+        if before is None or before.token != self.token:
+            events = (*events, (what, next(_EVENTS)))
+        return replace(self, events=events)
 
 
 Entries = Mapping[str, Entry]
@@ -75,6 +77,8 @@ class DraftModel:
     inherits: bool
     entries: dict[str, Entry] = field(default_factory=dict)
     number: int = 0
+    sets: set[str] = field(default_factory=set)
+    """Entries that it has set and that are no tables."""
     stored_again: bool = False
     """Whether a compaction rewrote parts: then the version is new though its content is not."""
 

@@ -93,7 +93,7 @@ class StoreMachine(RuleBasedStateMachine):
         before, found = writer.entries.get(name), self.seen(writer.draft[name], model)
         if before is not None and before.token == found.token:
             assert content_of(before) == content_of(found)
-        writer.entries[name] = found if before is None else before.after(what, found)
+        writer.entries[name] = found.after(what, before)
 
     def draft(self, who: int) -> DraftModel:
         """The draft of a writer, begun from the newest version where there is none."""
@@ -245,12 +245,17 @@ class StoreMachine(RuleBasedStateMachine):
     def other_entries(self, who: int, data: Any, name: str, label: str | None) -> None:
         """An entry that is no table, written over what stands there; or any entry left out."""
         writer = self.draft(who)
+        if name in writer.sets:  # one that is replaced before the commit stays, under a name of its digest
+            return
         if label is not None:
+            writer.sets.add(name)
             note(f"  writer {who} sets {name} to {label}")
             writer.draft.add(tableformat.Classes({0: label}), name, replace=name in writer.entries)
             writer.entries[name] = Entry(None, label.encode())
         elif len(writer.entries) > 1:
             name = data.draw(st.sampled_from(sorted(writer.entries)))
+            if name in writer.sets:
+                return
             note(f"  writer {who} removes {name}")
             writer.draft.remove(name)
             del writer.entries[name]
@@ -403,7 +408,8 @@ class StoreMachine(RuleBasedStateMachine):
             names = [name for name, entry in head.entries.items() if entry.table is not None]
             entries = dict(head.entries)
             for name in names:
-                entries[name] = head.entries[name].after("compact", observe(found[name], head.entries[name].table))  # type: ignore[arg-type]
+                before = head.entries[name]
+                entries[name] = observe(found[name], before.table).after("compact", before)  # type: ignore[arg-type]
             assert any(entries[name].token != head.entries[name].token for name in names)
             self.take(found, VersionModel(entries, head.number))
         assert found.content_digest == self.stores[1 - who][f"{NAME}@{head.root}"].content_digest
