@@ -147,12 +147,20 @@ def rebased(backend: Backend, base: TableEntry, ours: TableEntry, theirs: TableE
         problems = equal_keys(backend, base, lambda: before, added)
         if problems:
             return "both appended the same keys: " + "; ".join(problem.text for problem in problems)
-    objects = items_after(backend, base.objects, ours.objects) or []
     above = theirs.sorted and ours.sorted and follows(backend, theirs, added)
     merged = appended(
-        backend, replace(theirs, table_key=()), base.schema, added, objects=[item["key"] for item in objects], name=name
+        backend, replace(theirs, table_key=()), base.schema, added, objects=_new_objects(backend, base, ours), name=name
     )
     return replace(merged, table_key=base.table_key, sorted=above)
+
+
+def _new_objects(backend: Backend, base: TableEntry, ours: TableEntry) -> list[str]:
+    """The objects that `ours` lists and `base` does not, wherever they stand in its list."""
+    behind = items_after(backend, base.objects, ours.objects)
+    if behind is not None:
+        return [item["key"] for item in behind]
+    there = {item["key"] for item in iter_items(backend, base.objects)}
+    return [item["key"] for item in iter_items(backend, ours.objects) if item["key"] not in there]
 
 
 def _shape(entry: TableEntry) -> tuple[object, ...]:

@@ -198,3 +198,21 @@ def test_two_processes_append_to_one_table(tmp_path: Any) -> None:
         own = [row["id"] for row in found if row["who"] == who]
         assert own == sorted(own)
     assert store.verify("a").problems == ()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_packs_of_both_are_listed(store: tableformat.Store, seed: int) -> None:
+    """The list of objects names the packs of an upsert that is put behind an append, wherever they sort: a collection keeps them."""
+    schema = {"id": pa.int64(), "image": tableformat.ImageType()}
+    noise = np.random.default_rng(seed)
+    images = [tableformat.Image(noise.integers(0, 255, (48, 48, 3), np.uint8)) for _ in range(3)]
+    with store.draft("a") as draft, draft.table("t", schema, key="id") as table:
+        table.append(id=0, image=images[0])
+    one, two = store.draft("a", base="latest"), store.draft("a", base="latest")
+    with one.table("t", mode="append") as table:
+        table.append(id=1, image=images[1])
+    two.upsert("t", [{"id": 2, "image": images[2]}])
+    one.commit()
+    two.commit()
+    assert store.verify("a").problems == ()
+    assert store["a"]["t"].source.entry.objects.count == 3
