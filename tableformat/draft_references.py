@@ -31,6 +31,7 @@ from tableformat.progress import Meter, Progress
 from tableformat.staging import Staging
 from tableformat.storage.outside.reader import Outside
 from tableformat.storage.reference_lists import write_references
+from tableformat.table.writer import TableWriter
 
 __all__ = ["add_reference", "fill_with_references", "reference_schema"]
 
@@ -163,32 +164,46 @@ def fill_with_references(
     context: StoreContext,
     prefix: str,
     columns: Columns | None,
+    writer: TableWriter,
     *,
     kind: str,
     column: str,
     key: str,
-    after: str | None,
     on_error: str,
     progress: Progress,
-    extend: Callable[[pa.RecordBatch, str], None],
-) -> int:
-    """Append a row for each object below `prefix`, in order of path, beginning behind `after`; returns how many.
+    resumes: bool = False,
+) -> None:
+    """Give `writer` a row for each object below `prefix`, in order of path.
 
-    One listing, no request for an object. `extend` takes a batch and the last path in it. Holds a page and a batch.
+    One listing, no request for an object. With `resumes`, in a draft with a session, the path behind which to go on is the
+    checkpoint of each batch, and the listing begins behind that of the writer. Holds a page and a batch.
     """
     _check_choice("on_error", on_error, ("raise", "skip"))
     text = check_url(prefix, _DOING).rstrip("/") + "/"
+    after = _path_behind(writer, text) if resumes else None
     context.outside.grant(text, below=True)
-    rows = 0
     lines = _checked(context.outside.list(text, after), text, on_error)
     with Meter(f"referring to {shown(text)}", None, "rows", progress) as meter:
         while batch := list(itertools.islice(lines, _BATCH_ROWS)):
             taken = _batch(batch, text, columns, kind, column, key)
             if taken.num_rows:
-                extend(taken, batch[-1].path)
-                rows += taken.num_rows
+                where: dict[str, Any] = {"checkpoint": [text, batch[-1].path]} if resumes else {}
+                writer.extend(taken, **where)
                 meter.step(taken.num_rows)
-    return rows
+
+
+def _path_behind(writer: TableWriter, prefix: str) -> str | None:
+    """Where a listing of `prefix` goes on. Raises `InvalidInputError` where the rows so far are of another prefix."""
+    found = writer.checkpoint
+    if found is None and not writer.rows_written:
+        return None
+    if not (isinstance(found, list) and len(found) == 2 and found[0] == prefix and isinstance(found[1], str)):
+        was = shown(found[0]) if isinstance(found, list) and found and isinstance(found[0], str) else "other rows"
+        raise InvalidInputError(
+            message(f"resuming table {writer.name!r}", path=shown(prefix), expected="the prefix that it was begun with", got=was,
+                    todo="give that prefix, or remove() the table from the draft and begin it anew")
+        )  # fmt: skip
+    return found[1]
 
 
 def _batch(

@@ -40,10 +40,13 @@ from tableformat.storage.versions import Input, VersionFile
 from tableformat.table.answered import AnsweredWriter
 from tableformat.table.resume import Sealed, check_stored
 from tableformat.table.sealing import LEAST_S, LEAST_S_REMOTE, Sealer
+from tableformat.table.source import input_of
 from tableformat.table.writer import TableOptions
 
-__all__ = ["NamedSession", "OpenedSession", "SessionState", "open_session", "read_state", "shape_of"]
+__all__ = ["OWNS", "NamedSession", "OpenedSession", "SessionState", "open_session", "read_state", "shape_of"]
 
+OWNS: Final = "owns"
+"""In the shape of rows that are fetched to be owned, the column: they are in no table of the draft before all are there."""
 _CLASSES: Final = "classes"
 _PARTS_TOGETHER: Final = 500  # in one record: a create has its bound where the backend is remote
 
@@ -208,8 +211,9 @@ class NamedSession(WriterSession):
 
     def check_opened(self) -> None:
         """Raise `UsageError` where a table that was begun has not been opened again: a commit would leave out its rows."""
-        left = [name for name in self.state.names if name not in self._opened and self.state.last(name).entry is None]
-        if left:
+        waiting = [name for name in self.state.names if name not in self._opened]
+        begun = {name: last for name in waiting if (last := self.state.last(name)).entry is None}
+        if left := [name for name, last in begun.items() if OWNS not in last.shape]:
             rows = ", ".join(f"{name!r} ({self.state.last(name).rows} rows)" for name in left)
             raise UsageError(
                 message(f"committing the session {self.name!r}", expected="its tables to be finished", got=f"begun, and not opened again: {rows}",
@@ -246,7 +250,7 @@ class NamedSession(WriterSession):
         stored = {**{pack.uri: pack.size for pack in packs}, **{blob.uri: blob.size for blob in large}}
         new = {uri: size for uri, size in stored.items() if uri not in state.packs}
         classes = {digest: one for digest, one in self.classes.items() if digest not in state.classes}
-        found = [source.input for source in sources if isinstance(getattr(source, "input", None), Input)]
+        found = [one for source in sources if (one := input_of(source, self._context.root)) is not None]
         inputs = {(one.artifact, one.digest): one for one in found if (one.artifact, one.digest) not in state.inputs}
         documents = {digest: one.encode().decode("utf-8") for digest, one in classes.items()}
         counts, table = self.counts(), sealed.to_delta(before)

@@ -37,6 +37,7 @@ from tableformat.table.joined_entry import document_of
 from tableformat.table.media_placer import MediaPlacer
 from tableformat.table.reuse import kept_objects, stored_files, total_reused
 from tableformat.table.sealing import Sealer
+from tableformat.table.source import input_of
 from tableformat.table.sources import is_rows
 from tableformat.table.table import Table
 from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
@@ -125,6 +126,11 @@ class Staging:
     def has_sealed(self, name: str) -> bool:
         """Whether the session has rows of the table `name`, which need not stand in the draft."""
         return self._named is not None and name in self._named.state.names
+
+    @property
+    def named(self) -> NamedSession | None:
+        """The session that has a name, where the draft is in one."""
+        return self._named
 
     def forget(self, name: str) -> None:
         """`drop`, and let the session forget it, too."""
@@ -215,6 +221,10 @@ class Staging:
             self._know_classes(digest)
         table: Table = self.open_item({**entry.to_json(), "kind": "table", "name": name})
         return table
+
+    def class_set(self, digest: str) -> Classes | None:
+        """One of the class sets that writers of the draft know."""
+        return self._classes.get(digest)
 
     def note_classes(self, schema: Schema) -> None:
         """Remember the class sets that a declared schema brings: they are stored with the draft."""
@@ -445,8 +455,8 @@ class Staging:
                         self._classes[classes.digest] = classes
 
     def _note_source(self, source: Any) -> None:
-        found = getattr(source, "input", None)
-        if isinstance(found, Input):
+        found = input_of(source, self._context.root)
+        if found is not None:
             self._sources.setdefault((found.artifact, found.digest), found)
 
     # Objects

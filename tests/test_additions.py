@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 import tableformat
-from tableformat import Image
+from tableformat import Image, col
 from tableformat.errors import (
     AccessRefusedError,
     BackendError,
@@ -34,6 +34,9 @@ SECRETS = [
     "https://host/a.png?X-Amz-Signature=hunter2",
     "https://host/a?sig=hunter2",
     "s3://b/a?token=hunter2",
+    "https://host/a?%73ig=hunter2",
+    "https://storage.googleapis.com/b/a?x=1;X-Goog-Signature=hunter2",
+    "gs://b/a#access_token=hunter2",
 ]
 
 
@@ -323,6 +326,34 @@ def test_owning_goes_on(referring: tableformat.Store) -> None:
     assert draft.created is False
 
 
+@pytest.mark.parametrize("session", [None, "s"])
+@pytest.mark.parametrize("numbers", [[1], [0, 1, 2, 3, 4, 5]])
+def test_owning_keeps_what_is_said(
+    store: tableformat.Store, bucket: str, numbers: list[int], session: str | None
+) -> None:
+    """Boxes, masks and captions of references stay with the rows, whether some of the rows are owned or all are."""
+    with store.draft("a") as draft, draft.table("t") as table:
+        for number in range(6):
+            url = f"{bucket}/{'cats' if number % 2 else 'dogs'}/{number} a.png"
+            boxes = {"truth": [tableformat.Box(number, xyxy=(1, 2, 9, 10))]}
+            mask = np.full((40, 40), number, np.uint8)
+            table.append(
+                n=number, image=Image(Image.refer(url), boxes=boxes, masks={"m": mask}, caption=f"no {number}")
+            )
+    before = [
+        (row["image"].boxes, row["image"].caption, row["image"].masks["m"].to_numpy().tolist())
+        for row in store["a"]["t"].rows()
+    ]
+    with store.draft("a", base="latest", session=session) as draft:
+        assert draft.own("t", "image", col("n").is_in(numbers), progress=False).owned == len(numbers)
+    rows = list(store["a"]["t"].rows())
+    assert [row["image"].reference is None for row in rows] == [number in numbers for number in range(6)]
+    assert [
+        (row["image"].boxes, row["image"].caption, row["image"].masks["m"].to_numpy().tolist()) for row in rows
+    ] == before
+    assert [row["image"].bytes() for row in rows] == PNGS
+
+
 def test_what_changed_is_not_owned(referring: tableformat.Store, bucket: str) -> None:
     """A reference that changed or is gone raises and leaves the table as it is, or stays one and is told. [REF-18]"""
     put(f"{bucket}/cats/1 a.png", PNGS[1] + b"more")
@@ -436,6 +467,46 @@ def test_media_of_another_artifact(store: tableformat.Store, tmp_path: Path) -> 
     with pytest.raises(AccessRefusedError):
         again(other)["c"]["refers"][2]["image"].bytes()
     assert again(other, allow=[store.root])["c"]["refers"][2]["image"].bytes() == PNGS[2]
+    assert other.verify("c").ok
+
+
+def test_tables_of_another_store(store: tableformat.Store, tmp_path: Path) -> None:
+    """Rows and whole tables of another store are copied with their media, and stand alone; `uris="refer"` makes references of what is
+    given as it is, at any depth, `copy=True` of one cell goes before it, and references stay what they are."""
+    with store.draft("a") as draft, draft.table("t") as table:
+        for number, png in enumerate(PNGS):
+            table.append(
+                image=Image(png, caption=f"no {number}", boxes={"truth": [tableformat.Box(1, xyxy=(1, 2, 9, 10))]}),
+                many=[Image(png), Image(PNGS[0])],
+                label=number,
+            )
+    source = store["a"]["t"]
+    other = tableformat.open_store(tmp_path / "other")
+    with other.draft("c") as draft:
+        draft.add(source, "added")
+        draft.table("extended").extend(source.where(label=3))
+        with draft.table("by row") as table:
+            table.extend(dict(row) for row in source.rows())
+        draft.table("refers", uris="refer").extend(source)
+        with draft.table("mixed", uris="refer") as table:
+            table.append(image=Image(source[2]["image"], copy=True))
+            table.append(image=source[2]["image"])
+    with other.draft("d") as draft:
+        draft.add(other["c"]["refers"], "again")
+    made = other["c"]
+    for name in ("added", "extended", "by row"):
+        assert all(row["image"].reference is None and row["many"][1].reference is None for row in made[name].rows())
+    refers = [made["refers"][number] for number in range(6)]
+    assert all(cell.reference is not None for row in refers for cell in (row["image"], *row["many"]))
+    assert [row["image"].bytes() for row in refers] == [row["many"][0].bytes() for row in refers] == PNGS
+    assert [cell["image"].reference is None for cell in made["mixed"].rows()] == [True, False]
+    assert (refers[3]["image"].caption, list(refers[3]["image"].boxes)) == ("no 3", ["truth"])
+    alone = again(other)
+    assert [row["image"].bytes() for row in alone["c"]["added"].rows()] == PNGS
+    for name in (alone["c"]["refers"], alone["d"]["again"]):
+        with pytest.raises(AccessRefusedError, match="allow="):
+            name[0]["image"].bytes()
+    assert again(other, allow=[store.root])["d"]["again"][4]["many"][0].bytes() == PNGS[4]
     assert other.verify("c").ok
 
 

@@ -462,6 +462,21 @@ def test_inputs_are_recorded(store):
     assert source.used_by() == [draft.committed]
 
 
+def test_inputs_of_other_stores_have_addresses(store, tmp_path):
+    """What was made from a version of another store says which store: tables, media in rows, and media in edits."""
+    other = open_store(tmp_path / "other")
+    source = commit(other, "source", t=[{"id": 1, "f": File(b"y" * 3000)}])
+    made = [commit(store, "table", t=source["t"]), commit(store, "rows", t=[{"f": source["t"][0]["f"]}])]
+    with store.draft("edit") as draft, draft.table("t", key="id") as table:
+        table.append(id=1, f=File(b"x" * 3000))
+    with store.draft("edit", base="latest") as draft:
+        draft.upsert("t", [{"id": 1, "f": source["t"][0]["f"]}])
+    for artifact in [*made, draft.committed]:
+        [found] = artifact.inputs()
+        assert (found.artifact, found.digest) == (f"{other.root}#source", source.digest)
+    assert source.used_by() == []
+
+
 def test_a_table_of_the_store_moves_nothing(store):
     """Adding a table of another version shares its parts."""
     source = commit(store, "source", t=ROWS)

@@ -240,8 +240,7 @@ def _crooked(url: str) -> str | None:
     else:
         return "percent signs encoded over and over"
     try:
-        host = urlsplit(url)
-        crooked = "@" in host.netloc
+        crooked = "@" in urlsplit(url).netloc or "@" in urlsplit(text).netloc
     except ValueError:
         return "no host that can be read"
     return "user-info" if crooked else None

@@ -109,14 +109,23 @@ class MediaPlacer:
         self._pending: list[Placed] = []
         self._slots: set[int] = set()
         self._uris: set[str] = set()
+        self.refers = False
+        """Whether media of tables of other stores, given as they are, become references to them; set by the writer."""
         self.sources: dict[int, Any] = {}
         """Readers of the cells that were copied from other tables, by identity: what this table was made from."""
+
+    @property
+    def root(self) -> str:
+        """The root of the store in which the media are placed."""
+        return self._root
 
     def prepare(self, media: Media) -> tuple[Media, int]:
         """Read and check media in the call that was given them; returns them, and how many bytes they hold in memory.
 
         An object that was prepared before and is not placed yet may have other bytes by now: then a copy is returned.
         """
+        if self.refers:
+            media.leave()
         prepared = media.prepare(self._open_url, self._check)
         if media.ready is not None:
             media = copy.copy(media)
@@ -238,6 +247,8 @@ class MediaPlacer:
 
     def _read(self, kind: str, value: Any, where: Where, index: int) -> Prepared:
         media = value if isinstance(value, Media) else MEDIA_CLASSES[kind](value)
+        if self.refers:
+            media.leave()
         try:
             return media.prepare(self._open_url, self._check)
         except MediaError as error:

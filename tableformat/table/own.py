@@ -5,7 +5,8 @@ The cells of one column change; beside it stands `<column>_origin`, which says o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
@@ -152,21 +153,46 @@ class Owning:
         Holds 32 MiB of what is fetched, or 16 references that are larger. With `on_changed="raise"` the first reference that
         changed, or is gone, ends it.
         """
+        for group in self.groups():
+            for row, _ in group:
+                yield row
+
+    def groups(self, start: int = 0) -> Iterator[list[tuple[dict[str, Any], Problem | None]]]:
+        """`rows` from row `start` on, in the groups in which they are fetched, each with why it stays a reference, if it does."""
         with (
             Meter(self._doing, None, "bytes", self._progress) as meter,
             ThreadPoolExecutor(_THREADS, "own") as threads,
         ):
-            for group in _groups(self._iterate()):
-                for row, data in zip(group, threads.map(self._fetch, group), strict=True):
-                    yield self._row(row, data)
+            for group in _groups(self._iterate(start)):
+                yield [self._row(row, data) for row, data in zip(group, threads.map(self._fetch, group), strict=True)]
                 meter.at(self._bytes)
 
-    def _iterate(self) -> Iterator[_Row]:
-        """The rows of the table, those that are to be owned with what to read."""
+    @property
+    def collects(self) -> bool:
+        """Whether references that changed or are gone stay what they are, and are told."""
+        return self._collects
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The numbers of `report`, by name: where a run that was broken off goes on."""
+        report = self.report
+        names = ("references", "owned", "requests", "bytes", "unknown_sizes", "failed")
+        return {name: getattr(report, name) for name in names}
+
+    def go_on(self, counts: Mapping[str, int], problems: Iterable[Problem]) -> None:
+        """Count on from where another run of the same was broken off."""
+        self._references, self._owned, self._requests = counts["references"], counts["owned"], counts["requests"]
+        self._bytes, self._unknown, self._failed = counts["bytes"], counts["unknown_sizes"], counts["failed"]
+        self._problems = list(itertools.islice(problems, _MAX_PROBLEMS))
+
+    def _iterate(self, start: int = 0) -> Iterator[_Row]:
+        """The rows of the table from `start` on, those that are to be owned with what to read."""
         origin = origin_name(self._column)
         names = [self._column, *([origin] if origin in self._table.schema else [])]
-        for number, row in enumerate(self._table.select(*names).rows()):
-            media = row[self._column]
+        rows = self._table.select(*names)
+        for number, row in enumerate((rows[start:] if start else rows).rows(), start):
+            # Boxes, masks and captions stand in columns of their own, which stay as they are.
+            media = None if row[self._column] is None else row[self._column].bare()
             wanted = None
             if media is not None and (self._chosen is None or self._chosen[number]) and media.reference is not None:
                 self._references += 1
@@ -187,8 +213,8 @@ class Owning:
                 raise
             return error
 
-    def _row(self, row: _Row, data: bytes | Exception | None) -> dict[str, Any]:
-        media, origin = row.media, row.origin
+    def _row(self, row: _Row, data: bytes | Exception | None) -> tuple[dict[str, Any], Problem | None]:
+        media, origin, problem = row.media, row.origin, None
         if row.wanted is not None:
             self._requests += _requests(row.wanted)
         if isinstance(data, Exception):
@@ -196,9 +222,9 @@ class Owning:
                 raise data
             self._failed += 1
             assert row.wanted is not None
+            problem = Problem(shown(row.wanted.url), str(data), getattr(data, "kind", "invalid"))
             if len(self._problems) < _MAX_PROBLEMS:
-                kind = getattr(data, "kind", "invalid")
-                self._problems.append(Problem(shown(row.wanted.url), str(data), kind))
+                self._problems.append(problem)
         elif data is not None:
             assert media is not None
             self._owned += 1
@@ -207,7 +233,7 @@ class Owning:
             assert cell is not None
             origin = {name: getattr(cell, name) for name in ("uri", "offset", "size", "checksum", "version_id")}
             media = File(data, media.name) if isinstance(media, File) else MEDIA_CLASSES[self._kind](data)
-        return {self._column: media, origin_name(self._column): origin}
+        return {self._column: media, origin_name(self._column): origin}, problem
 
 
 def _wanted(cell: Cell | None) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from tableformat.storage.interface import Backend
 from tableformat.storage.outside.reader import Outside
 from tableformat.storage.versionfile import Input
 
-__all__ = ["Opener", "TableSource", "is_allowed"]
+__all__ = ["Opener", "TableSource", "input_of", "is_allowed"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +68,11 @@ class TableSource:
             return self._parts[0]
 
     @property
+    def root(self) -> str:
+        """The root of the store that it belongs to."""
+        return self.backend.root
+
+    @property
     def reach(self) -> Reach:
         """What a pickle holds of what the caller allowed."""
         outside = self.outside
@@ -111,6 +117,17 @@ class TableSource:
                 )
             )
         return self.load_classes(digest)
+
+
+def input_of(source: Any, root: str) -> Input | None:
+    """The version that a table, or the reader of its cells, belongs to, as the store at `root` calls it: one of another store by its
+    address. None for what belongs to no version."""
+    found = getattr(source, "input", None)
+    if not isinstance(found, Input):
+        return None
+    if source.root == root or "#" in found.artifact:
+        return found
+    return dataclasses.replace(found, artifact=f"{source.root}#{found.artifact}")
 
 
 Opener = Callable[[Backend, str, str, Reach], TableSource]

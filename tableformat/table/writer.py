@@ -63,7 +63,8 @@ class TableOptions:
     max_errors: int = 1000
     """How many rows may not fit before that is an error."""
     uris: Literal["own", "refer"] | None = None
-    """What texts in media columns of Arrow data mean: files to store, or to point at. There is no default."""
+    """What texts in media columns of Arrow data mean: files to store, or to point at; there is no default. With `refer`, media of tables of
+    another store that are given as they are become references to it, too; they are copied else."""
     part_rows: int | None = None
     """Rows of a part; the default suits all but special needs (spec/part.md, "Layout")."""
     sort_by_key: bool = False
@@ -137,7 +138,7 @@ class TableWriter(Sealing):
         self._previous = previous
         self._inference = TableInference(schema, declared=True, new_columns=options.new_columns)
         self._options = options
-        self._key = list(key)
+        self._key, placer.refers = list(key), options.uris == "refer"
         self._rejects = Rejects(options.on_error, options.max_errors, name)
         self._dry = DryPlacer(placer.known_ids)
         stream = EvolvingStream(

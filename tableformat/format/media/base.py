@@ -81,8 +81,9 @@ class Media:
 
     `data` may be bytes, a path (text or `os.PathLike`), a URL, an open binary file, or other media of the same kind,
     whose bytes are then shared. All are owned: stored in the store. To point at bytes elsewhere, use `refer`. Media of a
-    table of the same store are never stored again; those of another store become references to it, or with `copy=True` are
-    copied.
+    table of the same store are never stored again. Of media of another store, `Image(row["image"])` is a reference to it, and
+    `Image(row["image"], copy=True)` a copy; rows and tables of another store that are given as they are get copied (`uris` of
+    `Draft.table` says otherwise).
     """
 
     __slots__ = ("_caption", "_data", "_hint", "_origin", "_shares", "ready")
@@ -96,7 +97,7 @@ class Media:
     _origin: _Path | _Url | _Referred | Cell | Deferred | None
     _caption: str | None
     _hint: str | None
-    _shares: bool  # made of media of a table, whose bytes stay where they are
+    _shares: bool | None  # made of media of a table, whose bytes stay where they are; None of those media themselves
     ready: Prepared | None
     """What `prepare` gave, kept here by the writer that took this object until its bytes are placed; no part of the value."""
 
@@ -228,6 +229,16 @@ class Media:
     def hold(self, data: _Raw | None) -> None:
         """Keep bytes that a reader of tables fetched, and verified, for many cells at once."""
         self._data = data
+
+    def bare(self) -> Media:
+        """The media of the stored cell that it was read from, without what other columns say about it; itself where there is no cell."""
+        cell = self.cell
+        return self if cell is None else Media._of_origin(self.kind, cell)
+
+    def leave(self) -> None:
+        """If it is media of a table, and not made with `copy=True`: let its bytes stay in their store when it is stored in another."""
+        if self._shares is None:
+            self._shares = True
 
     # -- what it is ----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,12 @@ Dial = Callable[[str, int, float], socket.socket]
 """Connects to an address and port, with seconds to wait."""
 
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
-_LOCAL_NAT64: Final = ipaddress.ip_network("64:ff9b:1::/48")
+_GLOBAL_UNICAST: Final = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that is given out to the public internet."""
+_SPECIAL: Final = tuple(
+    map(ipaddress.ip_network, ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"))
+)
+# Special purposes by IANA's registries that some releases of Python count as global, among them a cloud's metadata service.
 
 
 def is_public(address: str) -> bool:
@@ -28,18 +33,27 @@ def is_public(address: str) -> bool:
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        if ip in _LOCAL_NAT64:
-            return False
         if ip in _NAT64 or ip.ipv4_mapped is not None:  # nothing but an address of IPv4, by another name
             return _is_public(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+        if ip not in _GLOBAL_UNICAST:
+            return False
         if any(inner is not None and not _is_public(inner) for inner in (ip.sixtofour, *(ip.teredo or ()))):
             return False
     return _is_public(ip)
 
 
 def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return ip.is_global and not (
-        ip.is_multicast or ip.is_private or ip.is_loopback or ip.is_link_local or ip.is_reserved or ip.is_unspecified
+    return (
+        ip.is_global
+        and not any(ip.version == one.version and ip in one for one in _SPECIAL)
+        and not (
+            ip.is_multicast
+            or ip.is_private
+            or ip.is_loopback
+            or ip.is_link_local
+            or ip.is_reserved
+            or ip.is_unspecified
+        )
     )
 
 

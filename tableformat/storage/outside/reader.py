@@ -43,6 +43,7 @@ from tableformat.storage.faults import fault
 from tableformat.storage.outside.http import HttpFile, HttpReader
 from tableformat.storage.outside.listing import known_of_info, list_below
 from tableformat.storage.outside.local_files import check_contained, known_of_file, list_files, open_file
+from tableformat.storage.outside.pinned import PinnedFile, pinned_info, version_option
 
 __all__ = ["ENVIRONMENT", "MAX_BYTES", "Outside", "Wanted"]
 
@@ -182,6 +183,23 @@ class Outside:
             raise NotFoundError(message(_DOING, path=shown(place), expected="an object", got="a folder"))
         return known_of_info(info)
 
+    def _now(self, fs: Any, path: str, place: str, known: Known, moved: bool) -> tuple[Known, dict[str, str]]:
+        """What is told of the object that `known` was, and what reads its bytes: nothing special, or its version by name, where
+        the bucket has that and it is no longer the newest. Raises `ReferenceChangedError` and `NotFoundError`."""
+        version = None if moved else known.version
+        try:
+            now = self._info(fs, path, place)
+            if compare(known, now, moved=moved) != "changed":
+                return now, {}
+        except NotFoundError:
+            if version is None or (pinned := pinned_info(fs, path, version, shown(place))) is None:
+                raise
+        else:
+            pinned = None if version is None else pinned_info(fs, path, version, shown(place))
+        if version is None or pinned is None or compare(known, pinned) == "changed":
+            raise _changed(place, known.told(), (now if pinned is None else pinned).told())
+        return pinned, version_option(fs, version)
+
     def open(self, url: str, known: Known = NOTHING) -> BinaryIO:
         """A seekable file over the object, after comparing it with what was known: `ReferenceChangedError` tells both sides.
 
@@ -202,7 +220,10 @@ class Outside:
             return file
         fs, path = self._system(place)
         if known != Known(digest=known.digest):
-            _compared(None, self._info(fs, path, place), known, place, moved)
+            now, option = self._now(fs, path, place, known, moved)
+            if option and known.version is not None and now.size is not None:
+                pinned = PinnedFile(fs, path, known.version, now.size, shown(place))
+                return cast("BinaryIO", io.BufferedReader(pinned, _BLOCK))
         try:
             opened: BinaryIO = fs.open(path, "rb")
         except Exception as error:
@@ -214,17 +235,27 @@ class Outside:
 
         Raises `ReferenceChangedError` with both sides, `NotFoundError` where it is gone, `LimitError` above `limit` bytes.
         """
-        url, offset, size, known, digest = wanted
+        url, _, size, known, digest = wanted
         if (size or 0) > limit:
             raise LimitError(message(_DOING, path=shown(url), expected=f"at most {limit} bytes", got=size))
         place = self.where(url)
+        moved = place != url
+        if digest is None:
+            return self._read(place, wanted, known, limit, moved)
+        try:  # the digest says all, so nothing is asked before
+            return self._read(place, wanted, Known(digest=known.digest), limit, moved)
+        except (ReferenceChangedError, NotFoundError):
+            if known.version is None or moved:
+                raise
+            return self._read(place, wanted, known, limit, moved)
+
+    def _read(self, place: str, wanted: Wanted, known: Known, limit: int, moved: bool) -> bytes:
+        _, offset, size, told, digest = wanted
         try:
-            data = self._bytes(
-                place, offset or 0, size, known if digest is None else Known(digest=known.digest), limit, place != url
-            )
+            data = self._bytes(place, offset or 0, size, known, limit, moved)
         except NotFoundError as error:
             raise NotFoundError(
-                message(_DOING, path=shown(place), expected=f"the object that was referred to ({known.told()})", got="nothing there",
+                message(_DOING, path=shown(place), expected=f"the object that was referred to ({told.told()})", got="nothing there",
                         todo="restore it, or open with map={old: new} where it was moved")
             ) from error  # fmt: skip
         if len(data) > limit:
@@ -247,18 +278,17 @@ class Outside:
         end = None if size is None else offset + size
         if scheme not in HTTP and scheme not in LOCAL:
             fs, path = self._system(place)
+            option: dict[str, str] = {}
             if known != Known(digest=known.digest) or size is None:
-                now = self._info(fs, path, place)
-                _compared(None, now, known, place, moved)
+                now, option = self._now(fs, path, place, known, moved)
                 if size is None and (now.size or 0) - offset > limit:
                     raise LimitError(
                         message(_DOING, path=shown(place), expected=f"at most {limit} bytes", got=now.size)
                     )
             try:
                 # A byte more than is known of a whole object: one that has grown is told from one that has not.
-                return bytes(
-                    fs.cat_file(path, start=offset, end=None if end is None else end + (known.size is not None))
-                )
+                last = None if end is None else end + (known.size is not None)
+                return bytes(fs.cat_file(path, start=offset, end=last, **option))
             except Exception as error:
                 raise fault(error, _DOING, shown(place)) from error
         with self._open(place, known, moved) as file:

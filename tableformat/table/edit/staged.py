@@ -22,7 +22,7 @@ from tableformat.storage.local import LocalBackend
 from tableformat.storage.versionfile import Input
 from tableformat.table.edit.opened import Opened
 from tableformat.table.media_placer import MediaPlacer
-from tableformat.table.source import TableSource
+from tableformat.table.source import TableSource, input_of
 from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
 
 __all__ = ["Staged", "edit_options", "staged"]
@@ -71,12 +71,12 @@ def staged(
         writer = TableWriter(backend, name, placer, schema=schema, key=key, options=options, done=written.append)
         with writer:
             feed(writer)
-        yield _staged(name, backend, written[0])
+        yield _staged(name, backend, written[0], placer.root)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _staged(name: str, backend: LocalBackend, written: WrittenTable) -> Staged:
+def _staged(name: str, backend: LocalBackend, written: WrittenTable, root: str) -> Staged:
     stream = written.stream
     entry = TableEntry(
         stream.rows, written.schema, stream.layout, written.key, stream.ascending, columns=stream.columns
@@ -88,5 +88,5 @@ def _staged(name: str, backend: LocalBackend, written: WrittenTable) -> Staged:
         blobs=BlobReader(backend),
         address=f"rows for {name}",
     )
-    inputs = [found for reader in written.sources if isinstance(found := getattr(reader, "input", None), Input)]
+    inputs = [found for reader in written.sources if (found := input_of(reader, root)) is not None]
     return Staged(Opened(source, name), written.schema, written.objects, tuple(inputs))

@@ -23,6 +23,7 @@ class Web:
     """Bodies by path."""
     redirects: dict[str, str] = field(default_factory=dict)
     """Targets by path."""
+    redirect_status: int = 302
     etags: dict[str, str] = field(default_factory=dict)
     names: dict[str, list[str]] = field(default_factory=lambda: {"images.example": [PUBLIC]})
     """What a name resolves to; a list is given out item by item, the last for ever, if `rebinds`."""
@@ -73,7 +74,7 @@ def serving() -> Iterator[Web]:
             web.requests.append(f"{self.command} {self.path}")
             web.headers.append(dict(self.headers))
             if self.path in web.redirects:
-                self.send_response(302)
+                self.send_response(web.redirect_status)
                 self.send_header("Location", web.redirects[self.path])
                 self.send_header("Content-Length", "0")
                 self.end_headers()
