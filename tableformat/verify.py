@@ -56,8 +56,8 @@ def verify_version(
     Looked at: the marker; by slot the version file, the version before that it names, the aliases and the hint; the root,
     leaves, parts, packs and single blobs with their sums; rows, columns, cells, class sets and content digests. Not looked
     at: the index, sessions, and what references point at. Reads every file of the version once, parts twice where they
-    are local, on `workers` threads (None: one for each processor, at most 8). Holds a pack of up to 80 MB for each, the names
-    of all packs and entries, and a row group; not more where there are more rows.
+    are local, on `workers` threads (None: one for each processor, at most 8). Holds for each some pieces of a file, or a pack of
+    up to 80 MB where it is not local, the names of all packs and entries, and a row group; not more where there are more rows.
 
     Never raises for damage; raises `BackendError` where the place of the bytes fails, and what `progress` raises.
     """
@@ -75,7 +75,7 @@ def verify_versions(
     findings = Findings(progress)
     roots: set[str] = set()
     with ThreadPoolExecutor(workers or min(os.cpu_count() or 1, 8), "verify") as helpers:
-        blobs = BlobVerifier(backend, findings)
+        blobs = BlobVerifier(backend, findings, helpers)
         name_before: str | None = None
         for name, slot, digest in wanted:
             documents = DocumentVerifier(backend, findings, name)

@@ -27,7 +27,7 @@ from tableformat.errors import CorruptError, InvalidInputError, message
 
 __all__ = [
     "END_BYTES", "MAX_BLOB_BYTES", "MAX_DIRECTORY_BYTES", "MAX_PACK_BLOBS", "MAX_PACK_BYTES", "PackBuilder", "PackedBlob",
-    "check_ext", "decode_directory", "decode_pack", "directory_range", "encode_pack",
+    "check_entries", "check_ext", "decode_directory", "decode_pack", "directory_range", "encode_pack", "local_headers",
 ]  # fmt: skip
 
 MAX_PACK_BLOBS: Final = 65_534
@@ -340,29 +340,39 @@ def decode_pack(data: Bytes, path: str) -> tuple[PackedBlob, ...]:
     """
     view = memoryview(data)
     blobs = decode_directory(view, len(view), path)
-    for blob in blobs:
-        place = (blob.offset, blob.offset + blob.size)
-        stored = view[blob.offset : blob.offset + blob.size]
-        name = f"{blob.digest.hex()}.{blob.ext}".encode("ascii")
-        header = _LOCAL_START + struct.pack("<LLLHH", blob.crc32, blob.size, blob.size, len(name), 0) + name
-        if view[blob.offset - len(header) : blob.offset] != header:
-            raise CorruptError(
-                message(
-                    "checking a pack",
-                    path=path,
-                    byte_range=place,
-                    expected="a header before the blob that repeats its directory record",
-                )
-            )
-        if sha256(stored).digest() != blob.digest or zlib.crc32(stored) != blob.crc32:
-            raise CorruptError(
-                message(
-                    "checking a pack",
-                    path=path,
-                    byte_range=place,
-                    expected=f"bytes with the digest sha256:{blob.digest.hex()}",
-                    got=f"sha256:{sha256(stored).hexdigest()}",
-                    todo="restore the pack from a copy, or write the blob again",
-                )
-            )
+    for _, _, problem in check_entries(view, 0, blobs, local_headers(blobs), path):
+        raise problem
     return blobs
+
+
+def local_headers(blobs: Sequence[PackedBlob]) -> list[bytes]:
+    """The bytes that stand before each of the blobs of a pack, names included, as their directory records tell."""
+    sizes = np.fromiter((blob.size for blob in blobs), np.int64, len(blobs))
+    digests, crcs, exts = ([getattr(blob, name) for blob in blobs] for name in ("digest", "crc32", "ext"))
+    return PackBuilder().add_many(digests, sizes, crcs, exts[0] if len(set(exts)) == 1 else exts)[0] if blobs else []
+
+
+def check_entries(
+    data: Bytes, start: int, blobs: Sequence[PackedBlob], headers: Sequence[bytes], path: str
+) -> Iterator[tuple[int, bool, CorruptError]]:
+    """Compare entries of a pack with its directory: `data` are its bytes from `start` on, in which the `blobs` lie with the
+    `headers` before them.
+
+    Yields for each entry that does not fit its position among `blobs`, whether the blob itself is damaged, and what to say.
+    """
+    view = memoryview(data)
+    doing = "checking a pack"
+    for number, (blob, header) in enumerate(zip(blobs, headers, strict=True)):
+        first = blob.offset - start
+        stored = view[first : first + blob.size]
+        place = (blob.offset, blob.offset + blob.size)
+        is_damaged = sha256(stored).digest() != blob.digest
+        if view[first - len(header) : first] != header:
+            problem = message(doing, path=path, byte_range=place, expected="a header before the blob that repeats its directory record")  # fmt: skip
+            yield number, is_damaged, CorruptError(problem)
+        elif is_damaged or zlib.crc32(stored) != blob.crc32:
+            problem = message(
+                doing, path=path, byte_range=place, expected=f"bytes with the digest sha256:{blob.digest.hex()}",
+                got=f"sha256:{sha256(stored).hexdigest()}", todo="restore the pack from a copy, or write the blob again",
+            )  # fmt: skip
+            yield number, is_damaged, CorruptError(problem)

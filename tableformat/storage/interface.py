@@ -201,6 +201,19 @@ class Backend(abc.ABC):
         Once for each backend object; free where this library brings its own `create`. Leaves nothing behind.
         """
 
+    def create_proven(self, path: str, data: Bytes) -> None:
+        """`create` of an object under a random name, which serves as the first half of what `probe` does: afterwards that is done.
+
+        Raises what either raises; where it is `probe`'s verdict, the object is gone again.
+        """
+        self.create(path, data)
+
+    def abort_uploads(self, older_than: float) -> int:  # noqa: ARG002 - of those that have some
+        """Give up uploads in several requests that began before `older_than` (seconds since 1970) and were never completed: a
+        writer that was killed leaves them, no listing shows them, and they are paid for. How many there were; 0 where there is
+        no such thing, or where they may not be listed."""
+        return 0
+
     # For other programs
 
     @abc.abstractmethod

@@ -256,7 +256,7 @@ class LocalBackend(Backend):
             raise _negative(path, offset, length)
         if offset + length > handle.size:
             raise short_read(self._full(path), offset, length, max(0, handle.size - offset))
-        pieces, got = [start], len(start)
+        pieces, got = [start] if start else [], len(start)  # a single piece is handed on, not copied
         while got < length:
             piece = os.pread(handle.fd, length - got, offset + got)
             if not piece:

@@ -113,7 +113,7 @@ class WriterSession:
         yield from reach.paths(version.root, version.inline)
 
     def _create(self, document: JsonObject) -> None:
-        self._backend.put(self.path, encode_document(document))
+        self._backend.create_proven(self.path, encode_document(document))
 
     def check_deadline(self) -> None:
         """Raise `UsageError` where the session is too old to commit."""

@@ -6,11 +6,12 @@ A file is read and hashed once, however many cells point into it. The directorie
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -26,11 +27,12 @@ from tableformat.errors import (
     TableformatError,
 )
 from tableformat.format.frame import decode_frame
-from tableformat.format.pack import MAX_DIRECTORY_BYTES, MAX_PACK_BYTES, PackedBlob, decode_directory, decode_pack
+from tableformat.format.pack import MAX_DIRECTORY_BYTES, MAX_PACK_BYTES, PackedBlob
 from tableformat.storage.blob_reader import BlobReader, read_pack_directory
 from tableformat.storage.interface import Backend
 from tableformat.storage.large import check_sums, sums_path
 from tableformat.storage.locations import DATA, MIB, is_owned_uri, stem_of
+from tableformat.storage.verify_hashes import hash_pack, hash_single
 from tableformat.storage.verify_report import Findings
 
 __all__ = ["BlobFile", "BlobVerifier", "Digests"]
@@ -68,13 +70,15 @@ _NONE = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, "V32"), np.ze
 class BlobVerifier:
     """Verifies the packs and single blobs of one store. Safe from many threads.
 
-    Holds a pack (up to about 80 MB) for each thread that calls it, the directories of the last 16 packs and of damaged ones,
-    and the uris of all that were read.
+    Holds a few pieces of a file for each thread that calls it, where the backend is not local a pack (up to about 80 MB); the
+    directories of the last 16 packs and of damaged ones, and the uris of all that were read. Idle threads of `helpers` share
+    in the hashing; it may be the pool that calls.
     """
 
-    def __init__(self, backend: Backend, findings: Findings) -> None:
+    def __init__(self, backend: Backend, findings: Findings, helpers: Executor) -> None:
         self._backend = backend
         self._findings = findings
+        self._helpers = helpers
         self._reader = BlobReader(backend)
         self._kept: OrderedDict[str, BlobFile] = OrderedDict()
         self._damaged: dict[str, BlobFile] = {}
@@ -239,22 +243,19 @@ class BlobVerifier:
             self._findings.add(path, f"a pack has at most {_MAX_FILE_BYTES} bytes, this has {size}", LimitError.kind)
             return BlobFile(uri, "unreadable", *_NONE)
         try:
-            data = self._backend.read(path)
-            self._findings.read(path, len(data), files=1)
-            if hashlib.sha256(data).hexdigest() != stem_of(uri):
-                self._findings.add(path, "the SHA-256 of the file is not its name")
-            blobs = decode_directory(data, len(data), path)
-            damaged = np.zeros(len(blobs), np.bool_)
-            try:
-                decode_pack(data, path)
-            except FormatError as error:
-                damaged = _damaged_blobs(data, blobs)
-                self._findings.add(path, str(error), error.kind)
+            found = hash_pack(self._backend, path, size, self._helpers, partial(self._findings.read, path))
         except (FormatError, NotFoundError) as error:
             self._findings.add(path, str(error), error.kind)
             return BlobFile(uri, "unreadable", *_NONE)
-        self._findings.count(blobs=len(blobs))
-        return _packed(uri, blobs, damaged)
+        self._findings.read(path, 0, files=1)
+        if found.digest != stem_of(uri):
+            self._findings.add(path, "the SHA-256 of the file is not its name")
+        if found.problem is not None:
+            self._findings.add(path, str(found.problem), found.problem.kind)
+        if not found.is_told:
+            return BlobFile(uri, "unreadable", *_NONE)
+        self._findings.count(blobs=len(found.blobs))
+        return _packed(uri, found.blobs, found.damaged)
 
     def _read_directory(self, uri: str) -> BlobFile:
         try:
@@ -270,21 +271,14 @@ class BlobVerifier:
         if size is None:
             return self._gone(uri)
         sums = self._read_sums(uri, size)
-        whole = hashlib.sha256()
-        wrong: list[int] = []
         try:
-            for number, start in enumerate(range(0, size, MIB)):
-                chunk = self._backend.read(path, start, min(MIB, size - start))
-                whole.update(chunk)
-                if sums is not None and hashlib.sha256(chunk).digest() != sums[number * 32 : number * 32 + 32]:
-                    wrong.append(number)
-                self._findings.read(path, len(chunk))
+            found = hash_single(self._backend, path, size, sums, self._helpers, partial(self._findings.read, path))
         except (CorruptError, NotFoundError) as error:
             self._findings.add(path, str(error), error.kind)
             return BlobFile(uri, "unreadable", *_NONE)
         self._findings.read(path, 0, files=1)
         self._findings.count(blobs=1)
-        damaged = whole.hexdigest() != stem_of(uri)
+        wrong, damaged = found.wrong, found.digest != stem_of(uri)
         if damaged:
             where = f"; of its MiBs {wrong[:20]} differ from their sums" if wrong else ""
             self._findings.add(path, f"the SHA-256 of the file is not its name{where}")
@@ -331,12 +325,6 @@ def _packed(uri: str, blobs: Sequence[PackedBlob], damaged: npt.NDArray[np.bool_
         np.frombuffer(b"".join(blob.digest for blob in blobs), "V32") if blobs else _NONE[2],
         damaged,
     )
-
-
-def _damaged_blobs(data: bytes, blobs: Sequence[PackedBlob]) -> npt.NDArray[np.bool_]:
-    view = memoryview(data)
-    right = (hashlib.sha256(view[blob.offset : blob.offset + blob.size]).digest() == blob.digest for blob in blobs)
-    return ~np.fromiter(right, np.bool_, len(blobs))
 
 
 def _damage(offset: int, size: int, digest: np.void) -> str:

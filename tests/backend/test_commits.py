@@ -13,6 +13,7 @@ from tableformat.errors import BackendError, CommitStateUnknownError, StoreUnava
 from tableformat.storage.backend import open_backend
 from tableformat.storage.series import Series
 from tableformat.testing.proxy import Proxy
+from tests.figures import note
 
 WRITERS = 8
 
@@ -67,10 +68,12 @@ def test_processes_race(any_server):
 
 
 @pytest.mark.long
-def test_processes_race_for_long(any_server):
+def test_processes_race_for_long(any_server, request):
     """The same with 200 commits of each process."""
     landed, documents = run_race(any_server.new_root(), any_server.options, 200)
     expect_each_once(landed, documents, 200)
+    server = request.node.callspec.params["any_server"]
+    note(f"races on {server}", processes=WRITERS, commits=200 * WRITERS, landed_once=len(documents) - 1)
 
 
 @pytest.fixture(params=["rgw", "gcs"])
@@ -183,6 +186,26 @@ def test_a_server_without_conditions_is_found_out(forgetful):
     options, objects = forgetful
     with pytest.raises(BackendError, match=r"second creation.*it succeeded"):
         open_backend("s3://bucket/store", options).probe()
+    assert objects == {}
+
+
+def test_a_session_is_the_first_half_of_the_proof(server, forgetful):
+    """The object of a session serves to prove the place, with two requests; where it is refused nothing is left. [LAYOUT-15]"""
+    with Proxy(server.port) as proxy:
+        backend = open_backend(server.new_root(), server.options_at(proxy.port))
+        backend.create_proven("sessions/a/begin.json", b"first")
+        assert len(proxy.requests) == 3
+        assert backend.read("sessions/a/begin.json") == b"first"
+        proxy.clear()
+        backend.probe()
+        backend.create_proven("sessions/b/begin.json", b"first")
+        assert len(proxy.requests) == 1
+    again = open_backend(backend.root, server.options)
+    again.create_proven("sessions/a/begin.json", b"written by an attempt whose answer was lost")
+    assert again.read("sessions/a/begin.json") == b"first"
+    options, objects = forgetful
+    with pytest.raises(BackendError, match=r"second creation.*it succeeded"):
+        open_backend("s3://bucket/store", options).create_proven("sessions/a/begin.json", b"first")
     assert objects == {}
 
 

@@ -128,6 +128,11 @@ def test_many_ranges_travel_together(through):
     assert proxy.count() == 1
 
 
+WRITING = pytest.mark.parametrize("through", ["s3fs", "gcsfs"], indirect=True)
+"""The clients that write; obstore reads only."""
+
+
+@WRITING
 def test_a_pack_is_one_request(through):
     """64 MiB are sent in one request, by every way of writing."""
     proxy, backend = through
@@ -141,6 +146,7 @@ def test_a_pack_is_one_request(through):
     assert [backend.size("data/a"), backend.size("data/b")] == [len(content)] * 2
 
 
+@WRITING
 def test_long_objects_go_by_way_of_a_file(through, monkeypatch, tmp_path):
     """Beyond a bound a sink holds its bytes in a file of this machine and sends them in pieces; the file is gone after."""
     proxy, backend = through
@@ -158,6 +164,48 @@ def test_long_objects_go_by_way_of_a_file(through, monkeypatch, tmp_path):
     with backend.writer() as sink:
         sink.write(content)
     assert os.listdir(tmp_path) == []
+
+
+def test_uploads_of_dead_writers_are_given_up(rgw):
+    """A collection gives up uploads below its own root that were begun before its time of grace and never completed."""
+    import s3fs
+
+    fs = s3fs.S3FileSystem(**rgw.options, skip_instance_cache=True)
+    root, other = rgw.new_root(), rgw.new_root()
+
+    def uploads():
+        return sorted(one["Key"] for one in fs.call_s3("list_multipart_uploads", Bucket=rgw.bucket).get("Uploads", []))
+
+    for place in (f"{root}/data/packs/ab/a.zip", f"{root}/data/b.parquet", f"{root}x/data/c", f"{other}/data/d"):
+        bucket, _, key = place.removeprefix("s3://").partition("/")
+        begun = fs.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+        fs.call_s3("upload_part", Bucket=bucket, Key=key, UploadId=begun["UploadId"], PartNumber=1, Body=bytes(5 << 20))
+    before = uploads()
+    store = tableformat.open_store(root, storage_options=rgw.options)
+    with store.draft("a") as draft, draft.table("t") as rows:
+        rows.append(n=1)
+    store.gc(dry_run=False)
+    assert uploads() == before
+    store.gc(dry_run=False, grace=0, exclusive=True)
+    assert uploads() == [key for key in before if not key.startswith(root.partition(rgw.bucket + "/")[2] + "/")]
+    assert len(before) - len(uploads()) == 2
+    for upload in fs.call_s3("list_multipart_uploads", Bucket=rgw.bucket)["Uploads"]:
+        fs.call_s3("abort_multipart_upload", Bucket=rgw.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+
+
+def test_an_upload_that_fails_leaves_nothing(rgw, monkeypatch):
+    """A client that cannot send one of the pieces gives the upload up before it raises."""
+    monkeypatch.setattr(sink_module, "SPOOL_BYTES", 1 << 20)
+    monkeypatch.setattr(backend_module, "_PIECE_BYTES", 5 << 20)
+    with Proxy(rgw.port) as proxy:
+        backend = open_backend(rgw.new_root(), rgw.options_at(proxy.port))
+        proxy.fail("status", method="PUT", path="partNumber=2", times=50, status=403)
+        with pytest.raises(tableformat.errors.BackendError), backend.writer() as sink:
+            sink.write(bytes(11 << 20))
+            sink.commit("data/long")
+        assert backend.size("data/long") is None
+        assert backend.abort_uploads(time.time() + 3600) == 0
+        assert proxy.count("DELETE", "uploadId") == 1
 
 
 def test_gcs_would_cut_content_at_its_boundary(gcs):

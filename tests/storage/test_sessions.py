@@ -25,7 +25,7 @@ def test_a_session_is_written_once(backend):
     session.begin()
     document = json.loads(backend.read(session.path))
     assert (document["kind"], document["artifact"], document["session"]) == ("session", "animals", session.id)
-    assert (ensured, session.has_begun, backend.count("put")) == ([1], True, 1)
+    assert (ensured, session.has_begun, backend.count("create")) == ([1], True, 1)
 
 
 def test_the_end_removes_it(backend):
@@ -51,7 +51,7 @@ def test_an_end_that_fails_is_left_to_the_collector(backend):
 def test_a_session_that_could_not_begin_begins_again(backend):
     """After an error of the store, `begin` may be called again."""
     session = WriterSession(backend, "animals")
-    backend.fail("put", error=lambda: StorePermissionError("no"))
+    backend.fail("create", error=lambda: StorePermissionError("no"))
     with pytest.raises(StorePermissionError):
         session.begin()
     assert not session.has_begun

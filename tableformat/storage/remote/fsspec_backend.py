@@ -7,6 +7,7 @@ every answer's length is compared with what was asked.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,15 +16,23 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tableformat.digest import Bytes
-from tableformat.errors import BackendError, InvalidInputError, LimitError, StorePermissionError, message
+from tableformat.errors import (
+    BackendError,
+    InvalidInputError,
+    LimitError,
+    StorePermissionError,
+    TableformatError,
+    message,
+)
 from tableformat.storage.faults import broke_off, fault, http_status, says_exists, scrub, short_read
 from tableformat.storage.interface import Backend, Names, ObjectInfo, Sink, check_path
 from tableformat.storage.ranges import Fetch, Range, cut, plan_ranges
 from tableformat.storage.remote.accelerator import Accelerator, accelerator_of
 from tableformat.storage.remote.gcs import BOUNDARY
 from tableformat.storage.remote.opening import ATOMIC_CREATE, CACHES, GCS, HTTP, S3, Options, open_file_system
-from tableformat.storage.remote.probe import prove_create
+from tableformat.storage.remote.probe import check_known, prove_create, prove_second
 from tableformat.storage.remote.sink import RemoteSink
+from tableformat.storage.remote.uploads import abort_uploads
 
 __all__ = ["MAX_CREATE_BYTES", "FsspecBackend"]
 
@@ -220,11 +229,37 @@ class FsspecBackend(Backend):
 
     def probe(self) -> None:
         """See `Backend.probe`. Four requests, once for each object."""
-        if self._scheme == "memory" or (self._probed and self._pid == os.getpid()):
+        if self._is_proven():
             return
         self._check_writable("checking that two writers can be kept apart", "sessions")
-        prove_create(self, known=self._scheme in ATOMIC_CREATE or self._trust_create, scheme=self._scheme)
+        check_known(self, known=self._scheme in ATOMIC_CREATE or self._trust_create, scheme=self._scheme)
+        prove_create(self)
         self._probed = True
+
+    def create_proven(self, path: str, data: Bytes) -> None:
+        """See `Backend.create_proven`. Two requests more than `create` at its first call, unless `probe` came before."""
+        if self._is_proven():
+            self.create(path, data)
+            return
+        check_known(self, known=self._scheme in ATOMIC_CREATE or self._trust_create, scheme=self._scheme)
+        if not self.create(path, data):  # an attempt whose answer was lost may have had other bytes
+            self.probe()
+            return
+        try:
+            prove_second(self, path, data)
+        except BackendError:
+            with contextlib.suppress(TableformatError):  # what is left is found by the collector
+                self.delete(path)
+            raise
+        self._probed = True
+
+    def _is_proven(self) -> bool:
+        return self._scheme == "memory" or (self._probed and self._pid == os.getpid())
+
+    def abort_uploads(self, older_than: float) -> int:
+        """See `Backend.abort_uploads`."""
+        self._check_writable("giving up uploads", "data")
+        return abort_uploads(*self._fs(), older_than) if self._scheme in S3 else 0
 
     def uri(self, path: str) -> str:
         """The URL of the object, without credentials."""
