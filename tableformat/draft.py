@@ -38,7 +38,7 @@ from tableformat.log import logger
 from tableformat.rebase import merge_entries, merge_value
 from tableformat.resumable import OpenedSession
 from tableformat.staging import Dedup, Staging
-from tableformat.storage.manifests import iter_items, write_items, write_root
+from tableformat.storage.manifests import iter_items, write_entries, write_root
 from tableformat.storage.names import check_entry_name, entry_name, folded, parse_selection
 from tableformat.storage.versions import MAX_INLINE_BYTES, Input, Slot, Tombstone, VersionFile
 from tableformat.table.join.stored import check_joins
@@ -228,7 +228,8 @@ class Draft(TableEdits, Additions):
     def add(self, obj: Any, name: str, *, replace: bool = False) -> Any:
         """Store `obj` under `name`, with what it depends on, and return it.
 
-        Takes data frames, Arrow tables and streams, `Table`s, `JoinedTable`s, media, `Classes`, and paths of files. Raises `ExistsError`
+        Takes data frames, Arrow tables and streams, `Table`s, `JoinedTable`s, media, `Classes`, and paths of files. A `Table` of another store is
+        copied with its media. Raises `ExistsError`
         where the name is taken and `replace` is false, `InvalidInputError` for an object of another kind. In a session that was committed it
         does nothing.
         """
@@ -412,7 +413,7 @@ class Draft(TableEdits, Additions):
         check_joins(items, f"committing the draft of {self._name!r}")
         named = [items[name] for name in sorted(items)]
         content = content_of(type_, metadata, [(item["name"], item["kind"], content_of_item(item)) for item in named])
-        return Manifest(type_, metadata, content, write_items(self._staging.backend, named))
+        return Manifest(type_, metadata, content, write_entries(self._staging.backend, named))
 
     def _body(self, manifest: Manifest) -> VersionFile:
         digest, data = write_root(self._staging.backend, manifest)

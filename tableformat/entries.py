@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from tableformat.digest import digest_of, tree_digest
+from tableformat.digest import check_digest, digest_of, tree_digest
 from tableformat.document import JsonObject, encode_document
 from tableformat.errors import CorruptError, FormatError, message
 from tableformat.format.media.classes import Classes
@@ -149,14 +149,21 @@ def place_of(item: JsonObject, path: str) -> Mapping[str, Any]:
 
 
 def file_cell(item: JsonObject, path: str) -> JsonObject:
-    """The fields of the cell that a file entry is read through."""
+    """The fields of the cell that a file entry is read through. Raises `FormatError` where the entry has no place, or a field is
+    of another type."""
     place = place_of(item, path)
-    checksum = f"SHA-256:{str(item.get('digest', '')).removeprefix('sha256:')}"
+    digest = check_digest(item.get("digest"), "reading a file entry")
+    told = {"size": item.get("size"), "offset": place.get("offset")}
+    named = {name: item.get(name) for name in ("content_type", "file_name")}
+    wrong = {name: value for name, value in told.items() if value is not None and (type(value) is not int or value < 0)}
+    wrong |= {name: value for name, value in named.items() if value is not None and not isinstance(value, str)}
+    if wrong:
+        raise FormatError(message("reading a file entry", path=path, expected="sizes as integers and names as text", got=repr(wrong)[:200]))  # fmt: skip
     file = {
         "uri": place["uri"],
-        "offset": place.get("offset"),
-        "size": item.get("size"),
-        "content_type": item.get("content_type"),
-        "checksum": checksum,
+        "offset": told["offset"],
+        "size": told["size"],
+        "content_type": named["content_type"],
+        "checksum": f"SHA-256:{digest.removeprefix('sha256:')}",
     }
-    return {"file": file, "name": item.get("file_name"), "format": None}
+    return {"file": file, "name": named["file_name"], "format": None}

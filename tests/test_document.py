@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tableformat import document
 from tableformat.document import MAX_DEPTH, decode_document, encode_document
 from tableformat.errors import FormatError, LimitError, TableformatError
 
@@ -20,10 +21,10 @@ DOCUMENTS = st.dictionaries(KEYS, VALUES, max_size=5)
 
 
 @given(DOCUMENTS)
-def test_what_is_written_is_read(document):
+def test_what_is_written_is_read(value):
     """A document comes back equal from its canonical bytes, which are what it is written to again."""
-    data = encode_document(document)
-    assert decode_document(data, "x", canonical=True) == document
+    data = encode_document(value)
+    assert decode_document(data, "x", canonical=True) == value
     assert data.isascii()
     assert encode_document(json.loads(data)) == data
 
@@ -60,13 +61,19 @@ def test_another_spelling_is_refused_where_the_form_counts():
         decode_document(b'{ "a": 1 }', "x", canonical=True)
 
 
-@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000])
+@pytest.mark.parametrize("depth", [MAX_DEPTH + 1, 100_000, 1_000_000])
 def test_deep_nesting_is_refused_before_it_is_built(depth):
     """Nesting past the limit is a `LimitError`, and no `RecursionError`; brackets inside of text do not count."""
     with pytest.raises(LimitError):
         decode_document(b'{"a":' + b"[" * depth + b"]" * depth + b"}", "x")
     text = "[" * depth + '"{'
     assert decode_document(encode_document({"a": text}), "x") == {"a": text}
+
+
+@given(st.text('[]{}"\\a\n', max_size=40).map(str.encode))
+def test_brackets_are_told_from_text(data):
+    """The quick look at short documents sees the brackets that the walk through long ones sees: those outside of strings."""
+    assert list(document._brackets(data)) == list(document._walked(data))
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan"), 2**53, b"bytes", {1: 2}, {"é": 1}, {"a": {1, 2}}, "\ud800"])

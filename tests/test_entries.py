@@ -85,6 +85,20 @@ def test_files_say_where_they_lie():
         place_of({"place": None}, "here")
 
 
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"size": [4]}, {"size": -1}, {"size": True}, {"content_type": 3}, {"file_name": ["a"]}, {"digest": "sha256:../a"}, {"digest": None},
+        {"place": {**PLACE, "offset": "3"}},
+    ],
+)  # fmt: skip
+def test_fields_of_files_have_their_types(lie):
+    """An entry of a file with a field of another type is refused before anything is made of it."""
+    item = file_fields("sha256:" + "a" * 64, 4, "text/plain", "a.txt", PLACE)
+    with pytest.raises(FormatError):
+        file_cell({**item, **lie}, "here")
+
+
 BOXES = {"truth": [Box(1, xyxy=(0, 0, 1, 1), scores={"sure": 0.5})]}
 
 

@@ -38,7 +38,7 @@ def run_log(options: argparse.Namespace) -> int:
         ]
         for version in versions
     ]  # fmt: skip
-    header = ["version", "committed (UTC)", "rows written", "new", "shared", "aliases", "message"]
+    header = ["version", "committed (UTC)", "rows written", "new", "deduplicated", "aliases", "message"]
     emit(*columns_text(header, rows, right=(2, 3, 4)))
     return 0
 

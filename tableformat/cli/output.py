@@ -76,9 +76,9 @@ def size_text(size: int | None) -> str:
 
 
 def stored_text(report: Mapping[str, Any]) -> str:
-    """What a commit stored, from its report: `3.4 MB new, 0 B shared, 984,038 of 999,901 rows as before`."""
+    """What a commit stored, from its report: `3.4 MB new, 0 B of media deduplicated, 984,038 of 999,901 rows as before`."""
     new, shared, kept = (report.get(name, 0) for name in ("bytes_new", "bytes_shared", "rows_reused"))
-    told = f"{size_text(new)} new, {size_text(shared)} shared"
+    told = f"{size_text(new)} new, {size_text(shared)} of media deduplicated"
     if kept:
         return f"{told}, {kept:,} of {report.get('rows', 0):,} rows as before"
     if columns := report.get("bytes_reused", 0):

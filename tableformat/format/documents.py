@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tableformat.digest import digest_of, is_digest
-from tableformat.document import JsonObject, encode_document
+from tableformat.document import JsonObject, encode_document, encode_known
 from tableformat.errors import CorruptError, FormatError, UnsupportedError, message
 
 __all__ = [
@@ -73,7 +73,7 @@ def check_requires(requires: Requires, known: Collection[str] = FEATURES, *, wri
 
 def encode_sealed(document: JsonObject) -> bytes:
     """The canonical bytes of a document that no other file names by digest, with its own digest in `check`."""
-    return encode_document({**document, "check": digest_of(encode_document(document))})
+    return encode_known({**document, "check": digest_of(encode_document(document))})
 
 
 def unsealed(document: JsonObject, path: str, *, format_field: str = "format") -> JsonObject:
@@ -82,7 +82,7 @@ def unsealed(document: JsonObject, path: str, *, format_field: str = "format") -
     if "check" not in document or document.get(format_field) != 1:
         return document
     rest = {name: value for name, value in document.items() if name != "check"}
-    if (found := digest_of(encode_document(rest))) != document["check"]:
+    if (found := digest_of(encode_known(rest))) != document["check"]:
         raise CorruptError(
             message("reading a document", path=path, expected=f"a document with the digest {ascii(document['check'])[:80]}",
                     got=found, todo="restore the file from a copy of the store")

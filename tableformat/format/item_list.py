@@ -21,6 +21,7 @@ from tableformat.errors import FormatError, LimitError, message
 from tableformat.format.pages import check_pages
 
 __all__ = [
+    "ENTRIES_INLINE_BYTES",
     "INLINE_BYTES",
     "ItemList",
     "LeafDescriptor",
@@ -34,6 +35,8 @@ __all__ = [
 
 INLINE_BYTES: Final = 16 << 10
 """Longest JSON text of the items of a list that stands inline."""
+ENTRIES_INLINE_BYTES: Final = 48 << 10
+"""The same of entries: their root is then short enough to stand in the version file, and is read with it."""
 MAX_ITEMS: Final = 1 << 16
 """Most items of a leaf."""
 TOP_RANK: Final = 3
@@ -244,7 +247,7 @@ def _columns_of(data: bytes, leaf: LeafDescriptor, path: str, names: list[str]) 
         if file.metadata.num_rows != leaf.count or leaf.count > MAX_ITEMS or decoded > _MAX_DECODED:
             raise FormatError(message(doing, path=path, expected=f"{leaf.count} items", got=file.metadata.num_rows))
         check_pages(data, file.metadata, _MAX_DECODED, path)
-        table = file.read(columns=names)
+        table = file.read(columns=names, use_threads=False)  # leaves are small: a hand-over costs more
         columns = [table.column(name).to_pylist() for name in names]
         fits = all(table.schema.field(name).type == _SCHEMA.field(name).type for name in names)
     except (pa.ArrowException, OSError, KeyError, UnicodeError) as error:

@@ -7,13 +7,16 @@ compared with its digest before it is parsed.
 from __future__ import annotations
 
 import itertools
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from tableformat.digest import digest_of
 from tableformat.document import JsonObject, decode_document, encode_document
 from tableformat.errors import CorruptError, NotFoundError, message
 from tableformat.format.item_list import (
+    ENTRIES_INLINE_BYTES,
     INLINE_BYTES,
     ItemList,
     LeafDescriptor,
@@ -38,11 +41,13 @@ __all__ = [
     "read_root",
     "read_verified",
     "root_path",
+    "write_entries",
     "write_items",
     "write_root",
 ]
 
 _TOGETHER_BYTES: Final = 8 << 20
+_WRITERS: Final = 4
 
 
 def root_path(digest: str) -> str:
@@ -104,6 +109,13 @@ def write_items(backend: Backend, items: Iterable[JsonObject], *, inline_bytes: 
     return _write_leaves(backend, (), _lines(held, source))
 
 
+def write_entries(
+    backend: Backend, items: Iterable[JsonObject], *, inline_bytes: int = ENTRIES_INLINE_BYTES
+) -> ItemList:
+    """The item list of the entries of a version; as `write_items`, but inline for longer."""
+    return write_items(backend, items, inline_bytes=inline_bytes)
+
+
 def append_items(
     backend: Backend, listed: ItemList, items: Sequence[JsonObject], *, inline_bytes: int = INLINE_BYTES
 ) -> ItemList:
@@ -124,11 +136,27 @@ def append_items(
 
 
 def _write_leaves(backend: Backend, kept: Sequence[LeafDescriptor], lines: Iterable[Line]) -> ItemList:
-    leaves = list(kept)
-    for leaf, data in encode_leaves(lines):
-        backend.put(leaf_path(leaf.digest), data)
-        leaves.append(leaf)
-    return ItemList(sum(leaf.count for leaf in leaves), leaves=tuple(leaves))
+    leaves = (*kept, *_put_leaves(backend, encode_leaves(lines)))
+    return ItemList(sum(leaf.count for leaf in leaves), leaves=leaves)
+
+
+def _put_leaves(backend: Backend, encoded: Iterator[tuple[LeafDescriptor, bytes]]) -> Iterator[LeafDescriptor]:
+    """The leaves, put while the next are encoded, some at once: each waits for a disk or a server."""
+    first = list(itertools.islice(encoded, 2))
+    if len(first) < 2:
+        for leaf, data in first:
+            backend.put(leaf_path(leaf.digest), data)
+            yield leaf
+        return
+    flying: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(_WRITERS, "tableformat-leaves") as writers:
+        for leaf, data in itertools.chain(first, encoded):
+            if len(flying) == _WRITERS:
+                flying.popleft().result()
+            flying.append(writers.submit(backend.put, leaf_path(leaf.digest), data))
+            yield leaf
+        for put in flying:
+            put.result()
 
 
 def _lines(held: list[JsonObject], rest: Iterator[JsonObject]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tableformat.digest import Bytes, digest_of
-from tableformat.document import JsonObject, decode_document, encode_document
+from tableformat.document import JsonObject, decode_document, encode_known
 from tableformat.errors import CorruptError, FormatError, message
 from tableformat.format.documents import NOTHING, Fields, Requires, check_counts, unsealed
 
@@ -207,7 +207,7 @@ def _check_inline(inline: JsonObject, version: VersionFile, path: str) -> None:
                 got=version.root_size,
             )
         )
-    data = encode_document(inline)
+    data = encode_known(inline)
     if len(data) != version.root_size or digest_of(data) != version.root:
         raise CorruptError(
             message("reading a version", path=path, expected=f"inline: the root {version.root}, {version.root_size} bytes",

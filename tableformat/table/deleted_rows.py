@@ -56,6 +56,16 @@ class DeletedRows:
         """The stored rows that stand at these positions among the visible ones."""
         return visible + np.searchsorted(self._visible_before, visible, "right")
 
+    def visible(self, low: int, stored: Positions) -> tuple[Positions, Positions]:
+        """Those of some stored rows that are visible, and the place of each among the visible rows from the stored row `low`.
+        `stored` are ascending, and counted from `low`, as the first of both are."""
+        rows = self.rows
+        at = np.searchsorted(rows, stored + low, "left")
+        shown = at == len(rows)
+        shown[~shown] = rows[at[~shown]] != stored[~shown] + low
+        kept = stored[shown]
+        return kept, kept - (at[shown] - int(np.searchsorted(rows, low, "left")))
+
     def visible_sizes(self, starts: Positions) -> list[int]:
         """How many rows are visible of each run of stored rows; `starts` holds where the runs begin, and where the last ends."""
         deleted = np.diff(np.searchsorted(self.rows, starts, "left"))

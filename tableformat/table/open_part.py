@@ -26,6 +26,7 @@ from tableformat.format.types import Field
 from tableformat.table.batches import rows_only
 from tableformat.table.deleted_rows import DeletedRows
 from tableformat.table.selection import Positions
+from tableformat.table.whole_file import WholeFile
 
 __all__ = ["OpenFile", "OpenPart", "ReadGroups", "fields_of", "group_starts", "unit_starts"]
 
@@ -50,6 +51,8 @@ class OpenFile:
         """The columns, by the names that the table has for them."""
         self.places: dict[str, ColumnPlace] = {}
         """Where they stand, where they are found by id; empty for a file with exactly the columns of the table."""
+        self.whole: WholeFile | None = None
+        """Its bytes, where they were read in one go with the footer."""
 
     def leaf_numbers(self, names: Sequence[str]) -> list[int]:
         """The numbers of the leaves of some of its columns."""
@@ -147,18 +150,28 @@ class OpenPart:
 
     def read(self, units: Sequence[int], names: Sequence[str], *, threads: bool = False) -> list[pa.RecordBatch]:
         """The visible rows of neighbouring units, with the columns `names` in this order, as few batches as may be."""
-        low, high = int(self.starts[units[0]]), int(self.starts[units[-1] + 1])
-        if len(self.files) == 1 and not self.absent and names:  # units are row groups
-            batches = self.read_groups(self.files[0], units, names, threads)
-        else:
-            batches = self._stored(low, high, names, threads)
+        batches = self.read_stored(units, names, threads=threads)
         if self.deleted is None:
             return batches
+        low = int(self.starts[units[0]])
         found = []
         for batch in batches:
             found += self.deleted.drop(batch, low)
             low += batch.num_rows
         return found
+
+    def read_stored(self, units: Sequence[int], names: Sequence[str], *, threads: bool = False) -> list[pa.RecordBatch]:
+        """The stored rows of neighbouring units, deleted ones among them, as `read` gives the visible ones."""
+        if len(self.files) == 1 and not self.absent and names:  # units are row groups
+            return self.read_groups(self.files[0], units, names, threads)
+        return self._stored(int(self.starts[units[0]]), int(self.starts[units[-1] + 1]), names, threads)
+
+    def visible(self, unit: int, stored: Positions) -> tuple[Positions, Positions]:
+        """Those of some stored rows that are visible, and the place of each among the visible rows from `unit` on. Stored rows
+        are ascending and counted from the first of `unit`."""
+        if self.deleted is None:
+            return stored, stored
+        return self.deleted.visible(int(self.starts[unit]), stored)
 
     def _stored(self, low: int, high: int, names: Sequence[str], threads: bool) -> list[pa.RecordBatch]:
         wanted = set(names)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -21,11 +21,11 @@ from tableformat.format.bounds import UNKNOWN, Bounds, bounds_of_part
 from tableformat.format.file_columns import FileColumns, as_widened, default_bounds
 from tableformat.format.limits import Limits
 from tableformat.format.manifest import Part, PartFile
-from tableformat.format.pages import chunk_start, decoded_size, iter_pages
+from tableformat.format.pages import ReadAt, chunk_start, iter_pages, text_bounds
 from tableformat.format.part import parse_footer, split_footer
 from tableformat.format.physical import schema_digest
 from tableformat.format.schema import Schema
-from tableformat.format.texts import check_texts
+from tableformat.format.texts import check_texts, has_texts
 from tableformat.format.types import Field
 from tableformat.storage.interface import Backend
 from tableformat.storage.moved import why_gone
@@ -34,13 +34,13 @@ from tableformat.table.deleted_rows import DeletedRows, load_deletions
 from tableformat.table.open_part import OpenFile, OpenPart, fields_of, group_starts, unit_starts
 from tableformat.table.range_file import RangeFile
 from tableformat.table.selection import Positions
+from tableformat.table.whole_file import WHOLE_BYTES, WholeFile, open_file, read_whole
 
 __all__ = ["PartReader"]
 
 _FOOTERS: Final = 256
 _FOOTER_BYTES: Final = 32 << 20  # of footers kept, as they stand in files
 _TAIL_BYTES: Final = 64 << 10  # the first guess at the footer of a file that no manifest describes
-_THRIFT_BYTES: Final = 64 << 20
 _DELETED_BYTES: Final = 32 << 20
 _OLDER: Final = 16  # physical schemas that are kept
 _DIGESTS: Final = 1024
@@ -68,6 +68,7 @@ class PartReader:
         self._limits = limits
         self._is_plain = is_plain
         self._own = FileColumns(physical or storage, schema)
+        self._texts = frozenset(field.name for field in storage if has_texts(field.type))
         self._own_digest = "" if is_plain else schema_digest(storage)
         self._footers: OrderedDict[str, tuple[pq.FileMetaData, Positions]] = OrderedDict()
         self._footer_bytes = 0
@@ -80,8 +81,9 @@ class PartReader:
 
     # -- parts
 
-    def open(self, part: Part, columns: Sequence[str]) -> OpenPart:
-        """A part for some columns. Reads the footers of the files that hold them, and which rows are deleted.
+    def open(self, part: Part, columns: Sequence[str], *, whole: bool = False) -> OpenPart:
+        """A part for some columns. Reads the footers of the files that hold them, and which rows are deleted; with `whole`, which
+        says that all rows will be read, a small file is read in one go.
 
         Raises `CorruptError` where footers, rows or columns are not those of the manifest.
         """
@@ -89,8 +91,10 @@ class PartReader:
         absent: dict[str, Field] = {}
         if self._is_own(part):
             file = part.files[0]
+            read = self._read_whole(part, file) if whole and self._is_small(file, names) else None
             metadata, starts = self._footer(part, file)
             files = [OpenFile(file.path, file.size, metadata, starts, self._own, names)]
+            files[0].whole = read
         else:
             files = self._open_files(part, names, absent)
         deleted = None if part.deletions is None else self._deleted_of(part)
@@ -114,7 +118,7 @@ class PartReader:
                 absent[name] = column
             else:
                 chosen.setdefault(file, []).append(name)
-        self._read_footers(part, list(chosen))
+        self._read_footers([(part, file) for file in chosen])
         files = []
         for file, held in chosen.items():
             metadata, starts = self._footer(part, file)
@@ -173,13 +177,28 @@ class PartReader:
 
     # -- footers
 
-    def _read_footers(self, part: Part, files: Sequence[PartFile]) -> None:
-        """The footers of several files of a part, those that are not held, in one go."""
-        missing = [file for file in files if file.footer_digest and file.path not in self._footers]
+    def read_footers(self, parts: Sequence[Part], columns: Sequence[str]) -> None:
+        """The footers of the files of several parts that hold some columns, those that are not held, in one go."""
+        ids = [self._schema[name].id or 0 for name in columns]
+        self._read_footers(
+            [
+                (part, file)
+                for part in parts
+                for file in (part.files if self._is_own(part) else {part.file_of(number): None for number in ids})
+                if file is not None
+            ]
+        )
+
+    def _read_footers(self, files: Sequence[tuple[Part, PartFile]]) -> None:
+        """The footers of several files, those that are not held, in one go."""
+        missing = [(part, file) for part, file in files if file.footer_digest and file.path not in self._footers]
         if len(missing) < 2:
             return
-        tails = self._backend.read_ranges([(f.path, f.size - f.footer_size, f.footer_size) for f in missing])
-        for file, tail in zip(missing, tails, strict=True):
+        try:
+            tails = self._backend.read_ranges([(f.path, f.size - f.footer_size, f.footer_size) for _, f in missing])
+        except NotFoundError:  # which, and why, is found out where they are read one by one
+            return
+        for (part, file), tail in zip(missing, tails, strict=True):
             self._keep_footer(
                 part, file, parse_footer(tail, file.path, size=file.footer_size, digest=file.footer_digest)
             )
@@ -208,6 +227,27 @@ class PartReader:
             while len(self._footers) > 1 and (len(self._footers) > _FOOTERS or self._footer_bytes > _FOOTER_BYTES):
                 self._footer_bytes -= self._footers.popitem(last=False)[1][0].serialized_size
         return made
+
+    def _is_small(self, file: PartFile, names: Sequence[str]) -> bool:
+        """Whether a file of this machine is small, and most of what it holds is asked for."""
+        if file.size > WHOLE_BYTES or not file.footer_digest or not self._backend.is_local:
+            return False
+        if len(names) == len(self._own.leaves.of_column):
+            return True
+        widths = self._own.leaves.widths
+        asked = sum(widths[number] or 8 for number in self._own.leaves.of_columns(names))
+        return 2 * asked >= sum(width or 8 for width in widths)
+
+    def _read_whole(self, part: Part, file: PartFile) -> WholeFile:
+        with self._lock:
+            known = self._footers.get(file.path)
+        try:
+            read = read_whole(self._backend, file, known[0] if known else None)
+        except NotFoundError as error:
+            raise why_gone(self._backend, file.path, error) from error
+        if known is None:
+            self._keep_footer(part, file, read.opened.metadata)
+        return read
 
     def _read_footer(self, file: PartFile) -> pq.FileMetaData:
         if file.footer_digest:
@@ -254,10 +294,24 @@ class PartReader:
 
     # -- rows
 
+    def fetch(
+        self, file: OpenFile, groups: Sequence[int], names: Sequence[str], whole: tuple[int, int] | None = None
+    ) -> RangeFile | None:
+        """The bytes of some row groups of a file that is not local, for `read_groups`: with `whole`, (offset, length), that range
+        in one request and not the chunks. None where there are none to fetch."""
+        leaves = file.leaf_numbers(names)
+        if not leaves or self._backend.local_path(file.path) is not None:
+            return None
+        ranges = _chunk_ranges(file.metadata, groups, leaves)
+        if (total := sum(length for _, length in ranges)) > len(groups) * self._limits.row_group_bytes:
+            raise _too_large(file.path, groups[0], self._limits.row_group_bytes, f"{total} stored bytes")
+        return RangeFile.fetch(self._backend, file.path, file.size, ranges if whole is None else [whole])
+
     def read_groups(
-        self, file: OpenFile, groups: Sequence[int], names: Sequence[str], threads: bool
+        self, file: OpenFile, groups: Sequence[int], names: Sequence[str], threads: bool, held: RangeFile | None = None
     ) -> list[pa.RecordBatch]:
-        """The row groups `groups` of a file, neighbours, with the columns `names` in this order, as few batches as may be.
+        """The row groups `groups` of a file, ascending, with the columns `names` in this order, as few batches as may be; from the
+        bytes that `fetch` brought, where they are given.
 
         Verifies the checksum of every page. Raises `CorruptError` where the file is damaged, `LimitError` where a row
         group asks for more than `Limits.row_group_bytes`.
@@ -269,22 +323,26 @@ class PartReader:
             return [rows_only(rows)] if rows else []
         batches: list[pa.RecordBatch]
         try:
-            source = self._file(file, groups, leaves)
-            pieces = self._bounded_rows(file, groups, leaves, source)
-            with self._open(file, source) as opened:
-                if pieces is None:
-                    batches = opened.reader.read_row_groups(
-                        list(groups), column_indices=leaves, use_threads=threads
-                    ).to_batches()
-                else:
-                    batches = list(self._read_pieces(opened, groups, leaves, pieces, path))
+            if (whole := file.whole) is None:
+                source = self._file(file, groups, names, held)
+                opened, read = open_file(source, metadata), lambda at, size: bytes(source.read_at(size, at))
+            else:
+                opened, read = whole.opened, whole.read_at
+            pieces = self._bounded_rows(file, groups, leaves, read)
+            if pieces is None:
+                batches = opened.reader.read_row_groups(
+                    list(groups), column_indices=leaves, use_threads=threads
+                ).to_batches()
+            else:
+                batches = list(self._read_pieces(opened, groups, leaves, pieces, path))
         except TableformatError:
             raise
         except (pa.ArrowException, OSError) as error:
             raise CorruptError(
                 message("reading a part", path=path, got=str(error)[:300], todo="verify the store")
             ) from error
-        self._check_texts(batches, path)
+        is_own = not file.places and self._target is None
+        self._check_texts(batches, [name for name in names if name in self._texts] if is_own else None, path)
         found = sum(batch.num_rows for batch in batches)
         wanted = sum(metadata.row_group(group).num_rows for group in groups)
         if found != wanted:
@@ -312,47 +370,34 @@ class PartReader:
         ]
 
     @staticmethod
-    def _check_texts(batches: Sequence[pa.RecordBatch], path: str) -> None:
-        """Pages say that bytes are text; engines that are given them as text do not look again."""
+    def _check_texts(batches: Sequence[pa.RecordBatch], names: Sequence[str] | None, path: str) -> None:
+        """Pages say that bytes are text; engines that are given them as text do not look again. `names`: the columns that have texts."""
         for batch in batches:
-            for field, array in zip(batch.schema, batch.columns, strict=True):
+            for name in batch.schema.names if names is None else names:
                 try:
-                    check_texts(array)
+                    check_texts(batch.column(name))
                 except ValueError as error:
                     raise CorruptError(
                         message(
                             "reading a part",
-                            path=f"{path}, column {field.name!r}",
+                            path=f"{path}, column {name!r}",
                             expected="text in UTF-8",
                             got=str(error)[:200],
                         )
                     ) from error
 
-    def _file(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int]) -> Any:
+    def _file(self, file: OpenFile, groups: Sequence[int], names: Sequence[str], held: RangeFile | None) -> Any:
         """The file for pyarrow; of a remote one the chunks that will be read are fetched now."""
         local = self._backend.local_path(file.path)
         if local is not None:
             return pa.OSFile(local)
-        ranges = _chunk_ranges(file.metadata, groups, leaves)
-        if (total := sum(length for _, length in ranges)) > len(groups) * self._limits.row_group_bytes:
-            raise _too_large(file.path, groups[0], self._limits.row_group_bytes, f"{total} stored bytes")
-        return pa.PythonFile(RangeFile.fetch(self._backend, file.path, file.size, ranges), "r")
+        return pa.PythonFile(held or self.fetch(file, groups, names), "r")
 
-    @staticmethod
-    def _open(file: OpenFile, source: Any) -> pq.ParquetFile:
-        return pq.ParquetFile(
-            source,
-            metadata=file.metadata,
-            page_checksum_verification=True,
-            thrift_string_size_limit=_THRIFT_BYTES,
-            thrift_container_size_limit=_THRIFT_BYTES,
-        )
-
-    def _bounded_rows(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int], source: Any) -> int | None:
+    def _bounded_rows(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int], read: ReadAt) -> int | None:
         """How many rows may be decoded at a time so that the limit holds whatever pages say; None: all of them.
 
-        Text under a dictionary or prefix coding can be far longer than its pages: at most each value is as long as the
-        whole chunk, which is what the headers of its pages say and not what the footer does. Fixed widths tell their size.
+        Text under a dictionary or prefix coding can be far longer than its pages: each value is as long as the dictionary or the whole
+        chunk at most, which is what the headers of its pages say and not what the footer does. Fixed widths tell their size.
         """
         limit = self._limits.row_group_bytes
         metadata, widths = file.metadata, file.columns.leaves.widths
@@ -362,35 +407,27 @@ class PartReader:
             total = 0
             for number in leaves:
                 chunk = row_group.column(number)
-                size, values = chunk.total_uncompressed_size, chunk.num_values
-                repeats: Collection[str] = ()
+                size, values, longest = chunk.total_uncompressed_size, chunk.num_values, 0
                 if not widths[number]:
-                    told, repeats = self._told_by_pages(chunk, source, file.path)
+                    told, longest = self._told_by_pages(chunk, read, file.path)
                     size = max(size, told)
                 total += max(size, values * (widths[number] or 4))
-                if repeats and size * values > limit:
-                    rows = max(1, int(limit * max(row_group.num_rows, 1) / max(values, 1) / max(size, 1)))
+                if size + longest * values > limit and longest:
+                    rows = max(1, int(limit * max(row_group.num_rows, 1) / max(values, 1) / longest))
                     least = rows if least is None else min(least, rows)
             if total > limit:
                 raise _too_large(file.path, group, limit, total)
         return least
 
-    def _told_by_pages(self, chunk: Any, source: Any, path: str) -> tuple[int, Collection[str]]:
-        """Decoded bytes of the pages of a chunk, and the codings under which values may be longer than their share of them."""
+    def _told_by_pages(self, chunk: Any, read: ReadAt, path: str) -> tuple[int, int]:
+        """Decoded bytes of the pages of a chunk, and the longest that a value can be of those that may stand in many rows."""
         if not chunk.num_values:  # no page of it is read
-            return 0, ()
+            return 0, 0
         try:
-            return decoded_size(
-                iter_pages(
-                    lambda at, size: bytes(source.read_at(size, at)),
-                    chunk_start(chunk),
-                    chunk.total_compressed_size,
-                    path,
-                )
-            )
+            return text_bounds(iter_pages(read, chunk_start(chunk), chunk.total_compressed_size, path))
         except CorruptError:
             if self._own.physical is not self._storage:  # bare files: some writers count chunks too short
-                return 0, chunk.encodings
+                return 0, chunk.total_uncompressed_size
             raise
 
     def _read_pieces(self, file: pq.ParquetFile, groups: Sequence[int], leaves: list[int], rows: int, path: str) -> Any:

@@ -24,20 +24,18 @@ from tableformat.format.manifest import Part
 from tableformat.table.batches import batch_of, joined, select
 from tableformat.table.cell_reader import CellReader
 from tableformat.table.group_cache import GroupCache
-from tableformat.table.open_part import OpenFile, OpenPart
-from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, TAKE_THREADS, run_ordered
+from tableformat.table.open_part import OpenPart
+from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, run_ordered
 from tableformat.table.part_reader import PartReader
 from tableformat.table.recipe import duckdb_view
+from tableformat.table.row_groups import iter_taken
 from tableformat.table.scan import (
     SPAN_BYTES,
-    GroupRows,
     PartRows,
     Span,
     part_starts,
     plan_parts,
     plan_spans,
-    plan_take,
-    plan_take_groups,
     rows_within,
     sorted_run,
     total_bytes,
@@ -48,11 +46,10 @@ from tableformat.table.source import TableSource
 __all__ = ["Piece", "Reading", "resolve"]
 
 _TAKE_ROWS: Final = 1 << 16
-_SMALL_BYTES: Final = (
-    4 << 20
-)  # decoded bytes of small parts that one task reads: handing over to a thread has its price
+_SMALL_BYTES: Final = 1 << 20
+# Decoded bytes of small parts that one task reads: handing over to a thread has its price, and so has memory that is not in
+# the cache any more when the caller comes to it.
 _MIN_TAKE_ROWS: Final = 256
-_FILTER_CUT: Final = 3  # a filtered span holds what it tests beside what it reads: a part of what others may read
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +73,8 @@ class Reading:
     """Reads the rows of one table. Shared by all selections of it; safe from many threads.
 
     Holds up to `Limits.cache_bytes` of decoded row groups for reads of single rows, and the footers of the last parts; each
-    scan under way holds up to `Limits.flight_bytes`, and two row groups in any case.
+    scan under way holds up to `Limits.flight_bytes`, and two row groups in any case; each read of single rows of a table that
+    is not local up to 96 MiB, and one row group in any case.
     """
 
     def __init__(self, source: TableSource) -> None:
@@ -209,9 +207,7 @@ class Reading:
                 small, small_bytes = [], 0
             opened = self._open(part, columns, where)
             row_bytes, sizes = opened.row_bytes(opened.names), opened.sizes
-            for span in plan_spans(
-                sizes, wanted, row_bytes * (1 if where is None else _FILTER_CUT), opened.may_match(where)
-            ):
+            for span in plan_spans(sizes, wanted, row_bytes, opened.may_match(where)):
                 rows_held = sum(sizes[unit] for unit in span.units)
                 yield (lambda one=opened, span=span: _read_span(one, span, columns, where)), row_bytes * rows_held  # type: ignore[misc]  # bound now
         if small:
@@ -241,11 +237,12 @@ class Reading:
     ) -> Callable[[], list[Piece]]:
         return lambda: [piece for one in wanted for piece in self._read_part(one, columns, where)]
 
-    def _open(self, part: Part, columns: Sequence[str], where: Bound | None) -> OpenPart:
-        return self._parts.open(part, [*columns, *(where.columns if where else ())])
+    def _open(self, part: Part, columns: Sequence[str], where: Bound | None, *, whole: bool = False) -> OpenPart:
+        return self._parts.open(part, [*columns, *(where.columns if where else ())], whole=whole)
 
     def _read_part(self, wanted: PartRows, columns: list[str], where: Bound | None) -> list[Piece]:
-        opened = self._open(self.parts()[wanted.part], columns, where)
+        part = self.parts()[wanted.part]
+        opened = self._open(part, columns, where, whole=where is None and len(wanted) == part.visible_rows)
         spans = plan_spans(opened.sizes, wanted, 1.0, opened.may_match(where))
         return [piece for span in spans for piece in _read_span(opened, span, columns, where)]
 
@@ -272,18 +269,18 @@ class Reading:
         ascending = len(rows) < 2 or bool((rows[1:] >= rows[:-1]).all())
         order = None if ascending else np.argsort(rows, kind="stable")
         wanted = rows if order is None else rows[order]
-        parts, begins = plan_take(self.starts(), wanted)
         gathered: list[list[pa.Array]] = [[] for _ in columns]
-        for place, number in enumerate(parts.tolist()):
-            opened = self._parts.open(self.parts()[number], columns)
-            inside = opened.stored_rows(wanted[begins[place] : begins[place + 1]] - self.starts()[number])
-            for file in opened.files:
-                places = [columns.index(name) for name in file.names]
-                for taken in self._take_groups(opened, file, number, inside):
-                    for column, array in zip(places, taken, strict=True):
-                        gathered[column].append(array)
-            for name in opened.absent:
-                gathered[columns.index(name)].append(opened.default(name, len(inside)))
+        for names, taken in iter_taken(
+            self._parts,
+            self._cache,
+            self.parts(),
+            self.starts(),
+            wanted,
+            columns,
+            is_local=self.source.backend.is_local,
+        ):
+            for name, array in zip(names, taken, strict=True):
+                gathered[columns.index(name)].append(array)
         columns_of = [arrays[0] if len(arrays) == 1 else pa.concat_arrays(arrays) for arrays in gathered]
         if order is not None:
             back = np.empty(len(order), np.int64)
@@ -291,36 +288,6 @@ class Reading:
             places = pa.array(back)
             columns_of = [array.take(places) for array in columns_of]
         return Piece(batch_of(columns_of, columns, self.storage, len(rows)), rows)
-
-    def _take_groups(
-        self, opened: OpenPart, file: OpenFile, number: int, inside: Positions
-    ) -> Iterator[list[pa.Array]]:
-        """The columns of the rows `inside` a file, a row group at a time; several at the same time where requests travel."""
-
-        def take(group: GroupRows) -> list[pa.Array]:
-            arrays = self._columns(opened, file, number, group.group)
-            low = int(group.rows[0])
-            if (np.diff(group.rows) == 1).all():
-                return [array.slice(low, len(group.rows)) for array in arrays]
-            chosen = pa.array(group.rows)
-            return [array.take(chosen) for array in arrays]
-
-        groups = plan_take_groups(file.starts, inside)
-        if self.source.backend.is_local:
-            return map(take, groups)
-        tasks = (((lambda group=group: take(group)), 0.0) for group in groups)
-        return run_ordered(tasks, 0.0, TAKE_THREADS)
-
-    def _columns(self, opened: OpenPart, file: OpenFile, number: int, group: int) -> list[pa.Array]:
-        """Whole columns of a row group of a file, from the cache where they are there: those that are asked for of it."""
-        found = self._cache.get_many(number, group, file.names)
-        missing = [name for name in file.names if name not in found]
-        if missing:
-            batch = joined(opened.read_groups(file, [group], missing, True))
-            for name in missing:
-                found[name] = batch.column(name)
-                self._cache.put(number, group, name, found[name])
-        return [found[name] for name in file.names]
 
     def row(self, number: int, columns: list[str]) -> Piece:
         """One row of the table."""
@@ -383,35 +350,50 @@ def _sliced(stream: Iterator[Piece], step: Sliced) -> Iterator[Piece]:
 def _read_span(opened: OpenPart, span: Span, columns: list[str], where: Bound | None) -> list[Piece]:
     if where is None:
         return [piece for piece in _wanted(opened.read(span.units, columns), span) if piece.batch.num_rows]
-    # The filter's columns first: where no row of a unit matches, the others are not read of it.
-    tested = joined(opened.read(span.units, where.columns))
-    (found,) = _wanted([tested], span)
-    mask = _true_rows(where.mask(found.batch))
-    if not len(mask):
-        return []
-    others = [name for name in columns if name not in where.columns]
-    if others and span.step == 1 and len(span.units) > 1:
-        return list(_units_kept(opened, span, columns, others, tested, span.start + mask))
-    read = joined(opened.read(span.units, others)) if others else tested
-    arrays = [(tested if name in where.columns else read).column(name) for name in columns]
-    (piece,) = _wanted([batch_of(arrays, columns, opened.storage, tested.num_rows)], span)
-    return [_kept(piece, mask)]
+    # The filter's columns first: where no row of a unit matches, the others are not read of it. Deleted rows are left out at
+    # the end, with those that do not match: each column is copied once.
+    tested = joined(opened.read_stored(span.units, where.columns))
+    stored, shown = opened.visible(span.units[0], _true_rows(where.mask(tested)))
+    wanted = span.rows
+    inside = (shown >= min(wanted[0], wanted[-1])) & (shown <= max(wanted[0], wanted[-1]))
+    if abs(wanted.step) > 1:
+        inside &= (shown - wanted.start) % wanted.step == 0
+    if not inside.all():
+        stored, shown = stored[inside], shown[inside]
+    found = list(_units_kept(opened, span, columns, where.columns, tested, stored, span.first + shown))
+    return found if wanted.step > 0 else [_reversed(piece) for piece in reversed(found)]
 
 
 def _units_kept(
-    opened: OpenPart, span: Span, columns: list[str], others: list[str], tested: pa.RecordBatch, kept: Positions
+    opened: OpenPart,
+    span: Span,
+    columns: list[str],
+    held: Sequence[str],
+    tested: pa.RecordBatch,
+    stored: Positions,
+    rows: Positions,
 ) -> Iterator[Piece]:
-    """The rows `kept` of a span, ascending: of units that have none the columns `others` are not read. `tested` has the rest."""
-    sizes = opened.sizes
-    ends = np.cumsum([sizes[unit] for unit in span.units])
-    hit = np.unique(np.searchsorted(ends, kept, "right"))
+    """The rows `stored` of a span, ascending and counted from its first, that are `rows` of the table. `tested` has the columns
+    `held` of the whole span; of units that have none of the rows the others are not read."""
+    if not len(stored):
+        return
+    others = [name for name in columns if name not in held]
+    units, first = span.units, int(opened.starts[span.units[0]])
+    ends = opened.starts[np.array(units) + 1] - first
+    hit = np.unique(np.searchsorted(ends, stored, "right")) if others else np.arange(len(units))
     for run in np.split(hit, np.flatnonzero(np.diff(hit) > 1) + 1):
-        low, high = int(ends[run[0]]) - sizes[span.units[run[0]]], int(ends[run[-1]])
-        read = joined(opened.read(span.units[run[0] : run[-1] + 1], others))
+        low, high = int(opened.starts[units[run[0]]]) - first, int(ends[run[-1]])
         mine = tested.slice(low, high - low)
+        read = joined(opened.read_stored(units[run[0] : run[-1] + 1], others)) if others else mine
         arrays = [(read if name in others else mine).column(name) for name in columns]
-        piece = Piece(batch_of(arrays, columns, opened.storage, high - low), range(span.first + low, span.first + high))
-        yield _kept(piece, kept[(kept >= low) & (kept < high)] - low)
+        begin, end = np.searchsorted(stored, [low, high], "left").tolist()
+        batch = batch_of(arrays, columns, opened.storage, high - low)
+        kept = batch if end - begin == high - low else batch.take(pa.array(stored[begin:end] - low))
+        yield Piece(kept, rows[begin:end])
+
+
+def _reversed(piece: Piece) -> Piece:
+    return Piece(piece.batch.take(pa.array(np.arange(len(piece.rows))[::-1])), piece.rows[::-1])
 
 
 def _wanted(batches: Sequence[pa.RecordBatch], span: Span) -> Iterator[Piece]:

@@ -51,6 +51,9 @@ class PartRows:
     stop: int
     step: int
 
+    def __len__(self) -> int:
+        return len(range(self.start, self.stop, self.step))
+
 
 @dataclass(frozen=True, slots=True)
 class Span:

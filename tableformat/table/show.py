@@ -8,7 +8,6 @@ smaller by Pillow where it is installed.
 from __future__ import annotations
 
 import base64
-import html
 import io
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, Protocol
@@ -17,7 +16,8 @@ from tableformat.errors import TableformatError
 from tableformat.format.media.base import Media
 from tableformat.format.media.image import Image
 from tableformat.format.schema import Schema
-from tableformat.table.rows import Row, short, visible_columns
+from tableformat.table.rows import Row, visible_columns
+from tableformat.table.shown_text import CELL, clean, cut, escape, value_text
 from tableformat.table.source import TableSource
 
 __all__ = ["MAX_HTML_MEDIA_BYTES", "PREVIEW", "html_of_table", "text_of_table"]
@@ -28,7 +28,6 @@ MAX_HTML_MEDIA_BYTES: Final = 2_000_000
 """Bytes of media that are read for one view in HTML."""
 _COLUMNS: Final = 8
 _WIDTH: Final = 110
-_CELL: Final = 24
 _VERBATIM_BYTES: Final = 24 << 10
 _THUMBNAIL: Final = 96
 _MAX_PIXELS: Final = 50_000_000
@@ -58,13 +57,13 @@ def text_of_table(table: Shown, preview: Shown, count: int | None) -> str:
     """The table in one screen: its name, size and columns, and its first rows. Errors of reading are told, not raised."""
     lines = [_title(table, count)]
     columns = visible_columns(table.schema)
-    names = [_clean(column.name) for column in columns]
+    names = [clean(column.name) for column in columns]
     rows, fault = _rows(preview)
     if columns:
         lines.append(
             "columns: "
-            + _cut(
-                ", ".join(f"{name}: {_cut(str(column.type), 40)}" for name, column in zip(names, columns, strict=True)),
+            + cut(
+                ", ".join(f"{name}: {cut(str(column.type), 40)}" for name, column in zip(names, columns, strict=True)),
                 3 * _WIDTH,
             )
         )
@@ -73,15 +72,15 @@ def text_of_table(table: Shown, preview: Shown, count: int | None) -> str:
         if count is None or count > len(rows):
             lines.append("…")
     if fault:
-        lines.append(f"(rows cannot be shown: {_clean(fault)})")
+        lines.append(f"(rows cannot be shown: {clean(fault)})")
     return "\n".join(lines)
 
 
 def _title(table: Shown, count: int | None) -> str:
     size = "rows behind a filter" if count is None else f"{count:,} {'row' if count == 1 else 'rows'}"
     width = len(visible_columns(table.schema))
-    key = f", key {', '.join(map(_clean, table.key))}" if table.key else ""
-    return f"<Table {_clean(table.source.address)}: {size} × {width} {'column' if width == 1 else 'columns'}{key}>"
+    key = f", key {', '.join(map(clean, table.key))}" if table.key else ""
+    return f"<Table {clean(table.source.address)}: {size} × {width} {'column' if width == 1 else 'columns'}{key}>"
 
 
 def _rows(preview: Shown) -> tuple[list[Row], str]:
@@ -95,8 +94,8 @@ def _grid(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """Columns aligned, cut to the width of a screen; numbers to the right."""
     shown = min(len(names), _COLUMNS)
     table = [
-        [_cut(name, _CELL) for name in names[:shown]],
-        *([_cut(_value(value), _CELL) for value in list(row.values())[:shown]] for row in rows),
+        [cut(name, CELL) for name in names[:shown]],
+        *([cut(value_text(value), CELL) for value in list(row.values())[:shown]] for row in rows),
     ]
     widths = [max(len(line[place]) for line in table) for place in range(shown)]
     while shown > 1 and sum(widths[:shown]) + 2 * shown > _WIDTH:
@@ -113,45 +112,21 @@ def _grid(names: Sequence[str], rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _value(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, str):
-        return _clean(value)
-    try:
-        return short(value, _CELL)
-    except (TableformatError, OSError) as error:
-        return f"<{type(error).__name__}>"
-
-
-def _clean(text: str) -> str:
-    """Without what would move the cursor, colour the screen or turn the line around."""
-    return "".join(char if char.isprintable() else "·" for char in text)
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
 def html_of_table(table: Shown, preview: Shown, count: int | None) -> str:
     """The table as HTML: title, columns with their types, first rows, thumbnails of images. Reads up to 2 MB of media and
     opens no reference."""
     columns = visible_columns(table.schema)
     rows, fault = _rows(preview)
     head = "".join(
-        f"<th>{_escape(column.name)}<br><small>{_escape(_cut(str(column.type), 40))}</small></th>" for column in columns
+        f"<th>{escape(column.name)}<br><small>{escape(cut(str(column.type), 40))}</small></th>" for column in columns
     )
     budget = _Budget(MAX_HTML_MEDIA_BYTES)
     body = "".join(
         "<tr>" + "".join(f"<td>{_html_value(value, budget)}</td>" for value in row.values()) + "</tr>" for row in rows
     )
     more = "<p>…</p>" if rows and (count is None or count > len(rows)) else ""
-    note = f"<p>(rows cannot be shown: {_escape(fault)})</p>" if fault else ""
-    return f"<div><p>{_escape(_title(table, count)[1:-1])}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{note}</div>"
-
-
-def _escape(text: str) -> str:
-    return html.escape(_clean(text), quote=True)
+    note = f"<p>(rows cannot be shown: {escape(fault)})</p>" if fault else ""
+    return f"<div><p>{escape(_title(table, count)[1:-1])}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{note}</div>"
 
 
 class _Budget:
@@ -172,12 +147,12 @@ class _Budget:
 def _html_value(value: Any, budget: _Budget) -> str:
     if isinstance(value, Image) and (source := _thumbnail(value, budget)) is not None:
         return (
-            f'<img src="{source}" alt="{_escape(_value(value))}" style="max-width:{_THUMBNAIL}px;max-height:{_THUMBNAIL}px">'
-            + (f"<br><small>{_escape(_cut(value.caption, 80))}</small>" if value.caption else "")
+            f'<img src="{source}" alt="{escape(value_text(value))}" style="max-width:{_THUMBNAIL}px;max-height:{_THUMBNAIL}px">'
+            + (f"<br><small>{escape(cut(value.caption, 80))}</small>" if value.caption else "")
         )
     if isinstance(value, Media):
-        return _escape(_value(value))
-    return _escape(_cut(_value(value), 80))
+        return escape(value_text(value))
+    return escape(cut(value_text(value), 80))
 
 
 def _thumbnail(image: Image, budget: _Budget) -> str | None:

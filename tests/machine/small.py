@@ -31,7 +31,7 @@ def small_bounds() -> Iterator[None]:
         for module in (value_digest, chain, alter):
             stack.enter_context(mock.patch.object(module, "BLOCK_ROWS", BLOCK_ROWS))
         stack.enter_context(mock.patch.object(item_list, "_DIVISORS", (2, 4, 16)))
-        for function in (manifests.write_items, manifests.append_items):
+        for function in (manifests.write_items, manifests.write_entries, manifests.append_items):
             stack.enter_context(mock.patch.dict(function.__kwdefaults__, inline_bytes=600))
         for name in ("_PLAIN_BYTES", "_LEAST_BYTES"):
             stack.enter_context(mock.patch.object(reuse, name, -1))

@@ -83,6 +83,8 @@ def test_filters(edited: tuple[Table, list[dict[str, Any]]]) -> None:
         assert values(table.where(predicate)) == wanted
         assert values(table.where(predicate).select("id").head(3)) == [{"id": row["id"]} for row in wanted[:3]]
         assert len(table[5:40].where(predicate)) == sum(row in wanted for row in rows[5:40])
+        assert values(table[::-3].where(predicate)) == [row for row in rows[::-3] if row in wanted]
+        assert values(table[4:41:2].where(predicate)) == [row for row in rows[4:41:2] if row in wanted]
         assert table.where(predicate)._reading.row_numbers(table.where(predicate)._selection.steps).tolist() == [
             number for number, row in enumerate(rows) if row in wanted
         ]
@@ -108,6 +110,47 @@ def test_only_the_files_that_are_needed_are_read(tmp_path: Path) -> None:
     assert table.select("n").to_arrow().column("n").to_pylist() == want.column("n").to_pylist()
     with pytest.raises(tableformat.errors.NotFoundError):
         table.select("score").to_arrow()
+
+
+def test_small_files_are_read_in_one_go(tmp_path: Path) -> None:
+    """A scan of most columns of a table of small parts makes one read a part, one of few columns reads no pages of others; a file
+    that is cut, changed in its footer or in a page is refused either way."""
+    store = tableformat.open_store(tmp_path / "store")
+    rows = pa.table({"id": np.arange(20_000), "name": [f"n{n % 7}" for n in range(20_000)], "x": np.arange(20_000) / 3})
+    with store.draft("a") as draft, draft.table("t", key="id") as table:
+        table.extend(rows)
+    table = store["a"]["t"]
+    reads: list[tuple[str, int]] = []
+    backend = table.source.backend
+    read = backend.read
+
+    def counted(path: str, *where: Any) -> bytes:
+        reads.append((path, where[-1]))
+        return read(path, *where)
+
+    backend.read = counted
+    assert table.to_arrow().select(["id", "name", "x"]).to_pylist() == rows.to_pylist()
+    parts = table._reading.parts()
+    assert sorted(reads) == sorted((part.files[0].path, part.files[0].size) for part in parts)
+    assert len(parts) > 2
+    reads.clear()
+    again = store["a"]["t"].select("name")
+    assert again.to_arrow().to_pylist() == rows.select(["name"]).to_pylist()
+    file = parts[1].files[0]
+    where = Path(backend.local_path(file.path))
+    whole = where.read_bytes()
+    for change in (
+        whole[:-9],
+        whole[:-60] + bytes([whole[-60] ^ 1]) + whole[-59:],
+        whole[:90] + bytes([whole[90] ^ 1]) + whole[91:],
+    ):
+        where.chmod(0o600)
+        where.write_bytes(change)
+        for columns in ([], ["name", "id"]):
+            with pytest.raises(tableformat.errors.TableformatError, match=r"\.parquet"):
+                tableformat.open_store(tmp_path / "store")["a"]["t"].select(*(columns or table.columns)).to_arrow()
+    where.write_bytes(whole)
+    assert len(tableformat.open_store(tmp_path / "store")["a"]["t"].to_arrow()) == 20_000
 
 
 def test_what_is_left_out_is_not_read(tmp_path: Path) -> None:

@@ -9,10 +9,7 @@ from typing import Any, Final
 from tableformat.errors import TableformatError
 from tableformat.table.diff.summary import Summary
 from tableformat.table.rows import Row
-from tableformat.table.show import _clean as clean
-from tableformat.table.show import _cut as cut
-from tableformat.table.show import _escape as escape
-from tableformat.table.show import _value as value_text
+from tableformat.table.shown_text import clean, cut, escape, value_text
 
 __all__ = ["change_line", "html_of_diff", "text_of_diff"]
 
