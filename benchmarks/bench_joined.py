@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from benchmarks.harness import Goal, Job, Run, main
 
 FIRST = 100
 DUCKDB, DUCKDB_ORDERED, BY_HAND = "DuckDB", "DuckDB, order by", "semi-join by hand"
+DECODED = "both sides decoded, not joined"
+THREADS, FILES = 2, 8
 _SPLITS = np.array(["test", "train"], object)
 
 
@@ -100,6 +103,25 @@ def _duckdb(sql: str, memory: str | None = None, limit: int | None = None) -> Ca
     return run
 
 
+def _decode(files: Sequence[str]) -> int:
+    return sum(pq.ParquetFile(file).reader.read_all(use_threads=False).num_rows for file in files)
+
+
+def _decoded(tables: _Tables) -> Callable[[Run], None]:
+    """What any join on pyarrow costs at least: all columns of both sides, two threads, nothing checked, nothing kept."""
+
+    def run(turn: Run) -> None:
+        with turn.timed(), ThreadPoolExecutor(THREADS) as pool:
+            sides = [
+                pool.map(_decode, [files[at : at + FILES] for at in range(0, len(files), FILES)])
+                for files in tables.files
+            ]
+            counts = [sum(side) for side in sides]
+        turn.counts["rows"] = counts[1]  # each row of the right meets one of the left
+
+    return run
+
+
 def _stream(tables: _Tables, **options: Any) -> Callable[[Run], None]:
     def run(turn: Run) -> None:
         joined = tables.opened()
@@ -169,7 +191,7 @@ def merged(size: data.Size, folder: Path) -> Job:
     """All rows, both sides sorted, nine in ten of the left with a match."""
     ids = np.arange(size.batch_rows)
     tables = _Tables(folder, ids, ids[ids % 10 > 0], key=True, wide=True)
-    contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql())}
+    contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql()), DECODED: _decoded(tables)}
     goals = [Goal("batches", "rows_per_second", 1.5, "at least", (DUCKDB,))]
     return Job("sorted", _what(size, "all rows, both sides sorted"), contenders, goals, isolate=True)
 
@@ -178,7 +200,7 @@ def aligned(size: data.Size, folder: Path) -> Job:
     """All rows, both sides with the same keys in the same order."""
     ids = np.random.default_rng(4).permutation(size.batch_rows)
     tables = _Tables(folder, ids, ids, key=True, wide=True)
-    contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql())}
+    contenders = {"batches": _stream(tables), DUCKDB: _duckdb(tables.sql()), DECODED: _decoded(tables)}
     goals = [Goal("batches", "rows_per_second", 1.5, "at least", (DUCKDB,))]
     return Job("aligned", _what(size, "all rows, aligned"), contenders, goals, isolate=True)
 

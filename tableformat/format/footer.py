@@ -7,11 +7,14 @@ description, is of the type of its column, is not encrypted, and has statistics 
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import Any, Final
 
 import pyarrow.parquet as pq
 
 from tableformat.errors import FormatError, LimitError, TableformatError, message
+from tableformat.format.footer_shape import shape_of
 from tableformat.format.thrift import MALFORMED_THRIFT, list_head, read_bytes, read_number, skip
 
 __all__ = ["check_footer"]
@@ -20,11 +23,16 @@ _TYPES: Final = ("BOOLEAN", "INT32", "INT64", "INT96", "FLOAT", "DOUBLE", "BYTE_
 _WIDTHS: Final = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 _MAX_CHUNKS: Final = 4 << 20
 _INT32, _BINARY, _LIST, _STRUCT = 5, 8, 9, 12  # a field of another type is passed over, as pyarrow does
-_CHECKED: dict[str, None] = {}
-_KEPT: Final = 4096
-
 Column = tuple[int, int, int, int, int]
 """Of one leaf: its physical type, bytes of a value (0: any), most repetition and definition levels, whether it is BYTE_ARRAY."""
+_CHECKED: dict[str, None] = {}
+_KEPT: Final = 4096
+_SHAPES: list[re.Pattern[bytes]] = []  # of footers that passed, the last first; replaced, never changed
+_WALKED: dict[tuple[Column, ...], int] = {}  # how many were walked that have such columns
+_SHAPE_AFTER: Final = (8, 64, 512)  # to make a shape takes as long as to walk ten footers or more
+_MOST_SHAPES: Final = 8
+_MOST_KINDS: Final = 256
+_SHAPED_BYTES: Final = 32 << 10
 
 
 def check_footer(data: bytes, metadata: pq.FileMetaData, path: str, *, digest: str | None = None) -> None:
@@ -34,19 +42,34 @@ def check_footer(data: bytes, metadata: pq.FileMetaData, path: str, *, digest: s
     """
     if digest is not None and digest in _CHECKED:
         return
+    if any(shape.fullmatch(data) for shape in _SHAPES):
+        return
     doing = "reading a Parquet footer"
     try:
-        _check(data, _columns(metadata), path)
+        columns = _columns(metadata)
+        _check(data, columns, path)
     except TableformatError:
         raise
     except MALFORMED_THRIFT as error:
         raise FormatError(
             message(doing, path=path, expected="the description of column chunks", got=str(error)[:200])
         ) from error
+    with contextlib.suppress(*MALFORMED_THRIFT):
+        _learn(data, tuple(columns))
     if digest is not None:
         while len(_CHECKED) >= _KEPT:
             _CHECKED.pop(next(iter(_CHECKED)), None)
         _CHECKED[digest] = None
+
+
+def _learn(data: bytes, columns: tuple[Column, ...]) -> None:
+    """Keep the shape of a footer that passed, where there were several of its kind."""
+    global _SHAPES
+    if columns not in _WALKED and len(_WALKED) >= _MOST_KINDS:
+        _WALKED.clear()
+    _WALKED[columns] = count = _WALKED.get(columns, 0) + 1
+    if count in _SHAPE_AFTER and len(data) <= _SHAPED_BYTES and (shape := shape_of(data)) is not None:
+        _SHAPES = [shape, *_SHAPES[: _MOST_SHAPES - 1]]
 
 
 def _columns(metadata: pq.FileMetaData) -> list[Column]:

@@ -17,7 +17,7 @@ from tableformat.errors import CorruptError, LimitError, message
 from tableformat.format.footer import check_footer
 from tableformat.format.thrift import MALFORMED_THRIFT, read_number, skip
 
-__all__ = ["Page", "check_pages", "chunk_start", "decoded_size", "iter_pages"]
+__all__ = ["Page", "check_pages", "chunk_start", "decoded_size", "iter_pages", "text_bounds"]
 
 ReadAt = Callable[[int, int], bytes]
 """(offset, length) → the bytes there; fewer at the end of the file."""
@@ -93,6 +93,19 @@ def decoded_size(pages: Iterable[Page]) -> tuple[int, set[str]]:
         total += page.decoded
         codings.add(page.coding)
     return total, codings - {""}
+
+
+def text_bounds(pages: Iterable[Page]) -> tuple[int, int]:
+    """The bytes of all pages after decompression, and the longest that a value can be which stands in them once and is read many
+    times: no longer than the dictionary, or, behind a prefix, than all of them; 0 where each value has its own bytes."""
+    total = dictionary = 0
+    has_prefix = False
+    for page in pages:
+        total += page.decoded
+        if page.kind == _DICTIONARY_PAGE:
+            dictionary += page.decoded
+        has_prefix = has_prefix or page.coding == "prefix"
+    return total, total if has_prefix else dictionary
 
 
 def chunk_start(chunk: Any) -> int:

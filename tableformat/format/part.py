@@ -25,6 +25,7 @@ __all__ = [
     "Footer",
     "Layout",
     "PartEncoder",
+    "check_tail",
     "leaf_paths",
     "parse_footer",
     "plan_group_rows",
@@ -258,18 +259,21 @@ def split_footer(tail: bytes, path: str) -> int:
     return size
 
 
+def check_tail(data: bytes, path: str, *, size: int | None = None, digest: str | None = None) -> None:
+    """Compare a footer, with its length and magic word, with the manifest's record of it. Raises `CorruptError`, and `FormatError` where
+    it does not end as Parquet does."""
+    doing = "reading a Parquet footer"
+    if size is not None and len(data) != size:
+        raise CorruptError(message(doing, path=path, expected=f"{size} bytes", got=len(data)))
+    if digest is not None and (found := digest_of(data)) != digest:
+        raise CorruptError(message(doing, path=path, expected=digest, got=found, todo="verify the store"))
+    if (told := split_footer(data, path)) != len(data):
+        raise FormatError(message(doing, path=path, expected=f"{len(data)} bytes", got=told))
+
+
 def parse_footer(data: bytes, path: str, *, size: int | None = None, digest: str | None = None) -> pq.FileMetaData:
     """The metadata in `data`, a footer with its length and magic word, checked against the manifest's record of it."""
-    if size is not None and len(data) != size:
-        raise CorruptError(message("reading a Parquet footer", path=path, expected=f"{size} bytes", got=len(data)))
-    if digest is not None and (found := digest_of(data)) != digest:
-        raise CorruptError(
-            message("reading a Parquet footer", path=path, expected=digest, got=found, todo="verify the store")
-        )
-    if split_footer(data, path) != len(data):
-        raise FormatError(
-            message("reading a Parquet footer", path=path, expected=f"{len(data)} bytes", got=split_footer(data, path))
-        )
+    check_tail(data, path, size=size, digest=digest)
     try:
         metadata = pq.read_metadata(pa.BufferReader(data))
     except (pa.ArrowException, OSError, UnicodeError) as error:

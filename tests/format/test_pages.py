@@ -12,7 +12,7 @@ import pytest
 
 from tableformat.errors import CorruptError, FormatError, LimitError, TableformatError
 from tableformat.format.footer import check_footer
-from tableformat.format.pages import check_pages, chunk_start, decoded_size, iter_pages
+from tableformat.format.pages import check_pages, chunk_start, decoded_size, iter_pages, text_bounds
 from tableformat.format.thrift import MALFORMED_THRIFT, read_bytes, read_number, read_varint, skip
 
 ROWS = 5000
@@ -61,6 +61,26 @@ def test_pages_add_up_to_what_the_footer_says(writer: str) -> None:
             assert ("dictionary" in codings) == ("RLE_DICTIONARY" in chunk.encodings)
             assert ("prefix" in codings) == ("DELTA_BYTE_ARRAY" in chunk.encodings)
     check_footer(footer_of(data), metadata, "x")
+
+
+@pytest.mark.parametrize("writer", ["defaults", "no dictionary", "prefixes", "small pages"])
+def test_texts_are_no_longer_than_their_pages_tell(writer: str) -> None:
+    """No value is longer than its chunk decoded; one of a dictionary no longer than that; only plain ones have no such bound."""
+    data, metadata = written(**WRITERS[writer])
+    for number, name in ((2, "text"), (3, "few"), (4, "raw")):
+        chunk = metadata.row_group(0).column(number)
+        assert chunk.path_in_schema == name
+        total, longest = text_bounds(
+            iter_pages(lambda at, size: data[at : at + size], chunk_start(chunk), chunk.total_compressed_size, "x")
+        )
+        stored = sum(len(value) for value in TABLE.column(name).slice(0, 2000).unique().to_pylist())
+        if writer == "no dictionary" or (writer == "prefixes" and name != "text"):
+            assert longest == 0
+        elif writer == "prefixes":
+            assert longest == total
+        else:
+            few = TABLE.column(name).slice(0, 2000).to_pylist()
+            assert max(map(len, few)) <= longest <= min(total, stored + 4 * len(set(few)))
 
 
 def test_small_files_are_bounded() -> None:

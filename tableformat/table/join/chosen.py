@@ -14,7 +14,7 @@ from tableformat.format.media.classes import Classes
 from tableformat.storage.versionfile import Input
 from tableformat.table.batches import joined
 from tableformat.table.join.join import Join
-from tableformat.table.join.pairs import Pairs
+from tableformat.table.join.pairs import Pairs, unnumbered
 from tableformat.table.join.plan import Strategy
 from tableformat.table.join.sides import Side, SideFacts
 from tableformat.table.reading import Piece
@@ -85,7 +85,7 @@ class Chosen(Side):
             runs = self.join.iter_pairs(
                 needed, memory, ordered=ordered or bool(steps), numbered=asked, strategy=strategy
             )
-            stream = _numbered(runs)
+            stream = _numbered(runs) if asked else ((run, unnumbered(len(run))) for run in runs)
         for step in steps:
             if isinstance(step, Filter):
                 stream = self._filtered(stream, self.join.bind(step.predicate))

@@ -137,9 +137,9 @@ class Join:
             else:
                 return chain([first], found) if first is not None else iter(())
         if chosen == "aligned":
-            return iter_aligned(self.left, self.right, self.how, left, right, inner)
+            return iter_aligned(self.left, self.right, self.pairs, self.how, left, right, inner, numbered=numbered)
         if chosen == "merge":
-            return iter_merged(self.left, self.right, self.pairs, self.how, left, right, inner)
+            return iter_merged(self.left, self.right, self.pairs, self.how, left, right, inner, numbered=numbered)
         if chosen == "pages":
             return iter_pages(
                 self.left, self.right, self.pairs, self.how, left, right, inner, budget_of(memory), 1 << 16

@@ -25,6 +25,7 @@ __all__ = [
     "pair_runs",
     "take_rows",
     "unmatched",
+    "unnumbered",
 ]
 
 How = Literal["inner", "left", "right", "outer", "semi", "anti"]
@@ -41,6 +42,11 @@ def keeps_left(how: How) -> bool:
 def keeps_right(how: How) -> bool:
     """Whether rows of the right without a match are kept."""
     return how in ("right", "outer")
+
+
+def unnumbered(count: int) -> Positions:
+    """`count` zeros, where nobody asks for the numbers of rows. They take no memory, and cannot be written to."""
+    return np.broadcast_to(np.int64(0), count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,7 +204,7 @@ def test_first_rows_of_sorted_tables_open_few_parts(tmp_path: Path, how: Any) ->
     for side in (joined.chosen.join.left, joined.chosen.join.right):
         parts = side._reading._parts  # type: ignore[attr-defined]
         opens = parts.open
-        parts.open = lambda part, columns, opens=opens: (opened.append(part), opens(part, columns))[1]
+        parts.open = lambda part, columns, opens=opens, **kw: (opened.append(part), opens(part, columns, **kw))[1]
     assert joined.head(20).to_arrow().equals(whole[:20])
     assert len(opened) <= 20
     opened.clear()
@@ -243,3 +243,31 @@ def test_keys_that_repeat_after_all_go_to_disk(tmp_path: Path) -> None:
     assert joined.explain(memory="128 MiB").startswith("lookup")
     found = pa.Table.from_batches(joined.batches(memory="128 MiB")).column("k_0")
     assert (len(found), found.null_count) == (count, count - 2000)
+
+
+@pytest.mark.parametrize("how", KINDS)
+@pytest.mark.parametrize(
+    "chosen", [["k_1"], ["x", "k_1"], ["k_0", "k_1", "y"], ["m_1", "k_0"], ["k_1", "m_1", "k_0", "m_0"], ["y"], []]
+)
+def test_a_key_that_both_sides_have_is_read_of_one(tmp_path: Path, how: Any, chosen: list[str]) -> None:
+    """Of aligned tables the right key column is that of the left, whatever columns are wanted; what is read is what a lookup finds."""
+    store = tableformat.open_store(tmp_path / "store")
+    random = np.random.default_rng(3)
+    keys = random.permutation(9_000)
+    with store.draft("a") as draft:
+        for name, value in (("one", "x"), ("two", "y")):
+            with draft.table(name, key=["k", "m"]) as table:
+                table.extend(
+                    pa.table({"k": keys // 7, "m": [f"{key % 7}" for key in keys], value: random.random(len(keys))})
+                )
+    joined = JoinedTable(store["a"]["one"], store["a"]["two"], on=["k", "m"], how=how)
+    assert joined.explain().startswith("aligned")
+    if how in ("semi", "anti"):
+        chosen = [name.removesuffix("_0") for name in chosen if name not in ("k_1", "m_1", "y")]
+    join = joined.chosen.join
+    found = []
+    for strategy, numbered in (("aligned", True), ("aligned", False), ("lookup", True)):
+        runs = joined.select(*chosen).chosen.run(chosen, GIB, strategy=strategy, numbered=numbered)  # type: ignore[arg-type]
+        found.append([row for run, _ in runs for row in join.flat(run, chosen).to_pylist()])
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) == (0 if how == "anti" else len(keys))
