@@ -18,7 +18,7 @@ from tableformat.storage.interface import Backend
 from tableformat.storage.marker import Marker, create_marker, read_marker
 from tableformat.storage.names import Selector, decode_name
 from tableformat.storage.outside.reader import Outside
-from tableformat.storage.versions import Slot, Tombstone, VersionFile, Versions
+from tableformat.storage.versions import Seen, Tombstone, VersionFile, Versions
 
 __all__ = ["StoreContext", "live_versions"]
 
@@ -38,7 +38,7 @@ class StoreContext:
     """Pairs of URL prefixes: where references lead, and where that was moved to."""
     limits: Limits = DEFAULT_LIMITS
     """What the bytes of the store may ask of memory."""
-    seen: dict[str, Slot] = field(default_factory=dict, repr=False)
+    seen: dict[str, Seen] = field(default_factory=dict, repr=False)
     """What stands in the highest slot of each artifact that was found so far: where to begin to look, no more than that."""
     blobs: BlobReader = field(init=False)
     """Reads the blobs of the store."""

@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, Self, cast, get_args
 from tableformat.additions import Additions
 from tableformat.artifact import Artifact, manifest_of, spellings
 from tableformat.context import StoreContext
-from tableformat.document import JsonObject, decode_document
+from tableformat.document import JsonObject
 from tableformat.edits import TableEdits
 from tableformat.entries import checked_item, content_of_item, item_of
 from tableformat.errors import (
@@ -425,7 +425,7 @@ class Draft(TableEdits, Additions):
             message=self.message,
             producer=self._producer,
             inputs=tuple(self._inputs.values()),
-            inline=decode_document(data, "manifest") if len(data) <= MAX_INLINE_BYTES else None,
+            inline=manifest.to_json() if len(data) <= MAX_INLINE_BYTES else None,
             report=self.report.to_json(),
             session=None if self._named is None else self._named.id,
         )

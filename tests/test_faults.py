@@ -31,6 +31,7 @@ from tests.fault_scenario import (
     read_rows,
     run,
 )
+from tests.figures import note
 
 FEW = 5
 """Of the many writes into a stream, which are much alike, one in this many is disturbed by default."""
@@ -105,6 +106,7 @@ def test_every_call_may_fail_in_every_way(written: dict[str, Any], tmp_path: Pat
     """Each call fails in each way that it may: most of them end the run."""
     all_points = [point for ways in points(written["calls"]) for point in ways]
     ended = [disturb(tmp_path / str(number), written, *point) for number, point in enumerate(all_points)]
+    note("faults of a writer of two versions", points=len(ended), finished=sum(ended))
     assert not all(ended)
 
 
@@ -138,7 +140,8 @@ def kill_at(root: Path, points: list[tuple[int, Any]]) -> list[int | None]:
     return [process.exitcode for process in processes]
 
 
-def check_kills(root: Path, written: dict[str, Any], chosen: list[tuple[int, Any]]) -> None:
+def check_kills(root: Path, written: dict[str, Any], chosen: list[tuple[int, Any]]) -> int:
+    """Kill a process at each point, and check what each left; returns how many died there."""
     codes = kill_at(root, chosen)
     assert codes.count(-signal.SIGKILL) >= min(60, len(chosen) - 5)
     assert set(codes) <= {-signal.SIGKILL, 0}  # 0: another order of calls had fewer of them
@@ -147,6 +150,7 @@ def check_kills(root: Path, written: dict[str, Any], chosen: list[tuple[int, Any
         for (nth, when), code in zip(chosen, codes, strict=True)
     ]
     assert set(found) == {0, 1, 2}
+    return codes.count(-signal.SIGKILL)
 
 
 def changes(written: dict[str, Any]) -> list[str]:
@@ -166,9 +170,10 @@ def test_writers_may_be_killed_anywhere(written: dict[str, Any], tmp_path: Path)
 @pytest.mark.long
 def test_writers_may_be_killed_before_and_after_everything(written: dict[str, Any], tmp_path: Path) -> None:
     """The same before and after each call."""
-    check_kills(
-        tmp_path, written, [(nth, when) for nth in range(1, len(changes(written)) + 1) for when in ("before", "after")]
-    )
+    every = [(nth, when) for nth in range(1, len(changes(written)) + 1) for when in ("before", "after")]
+    died = check_kills(tmp_path, written, every)
+    note("kills of a writer of two versions", points=len(every), died=died)
+    assert died >= len(every) - 5
 
 
 @pytest.mark.parametrize("base", [None, "latest"])

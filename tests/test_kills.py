@@ -13,6 +13,7 @@ import pytest
 
 import tableformat
 from tests import resuming
+from tests.figures import note
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -77,4 +78,4 @@ def test_many_kills(tmp_path: Path, kind: str) -> None:
         left -= kill_until_done(root, kind, 1_000_000, min(left, 5), longest, turn)
         turn += 1
         check(root, unbroken.committed.content_digest)
-    print(f"{kind}: 100 kills, {turn} versions")
+    note(f"kills of a session, {kind}", kills=100, versions=turn)

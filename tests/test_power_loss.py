@@ -78,7 +78,10 @@ class Recorder:
                 yield path
 
 
-@pytest.mark.parametrize("name", JOBS)
+DELETING = ("expire", "gc", "erase media", "erase rows")
+
+
+@pytest.mark.parametrize("name", [name for name in JOBS if name not in DELETING])
 def test_committed_versions_survive(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the moment when a version file gets its name, all that the version reaches is durable; after its commit it is so itself. [VERSIONS-8] [LAYOUT-16]"""
     folder = tmp_path / "job"
@@ -95,6 +98,42 @@ def test_committed_versions_survive(name: str, tmp_path: Path, monkeypatch: pyte
         assert {earlier for _, earlier in commits[:number]} <= survived
         check_version(path, survived, folder, tmp_path / f"after-{number}")
     assert {path for _, path in commits} <= set(recorder.survivors(len(recorder.events)))
+
+
+@pytest.mark.parametrize("name", [name for name in DELETING if name != "expire"])
+def test_deletions_wait_for_what_takes_their_place(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When a pack, part, leaf or root goes, what leads around it is durable: packs with the rest, moved/ files, tombstones. [COLLECT-12]"""
+    root, unlink, checked = tmp_path / "job" / "store", os.unlink, 0
+
+    def delete(path: Any, **rest: Any) -> None:
+        nonlocal checked
+        if "/data/" in str(path) or "/manifests/" in str(path):
+            place = tmp_path / f"before-{checked}"
+            for one in recorder.survivors(len(recorder.events)):
+                if one != str(path) and one.startswith(str(root)) and os.path.exists(one):
+                    target = place / Path(one).relative_to(root)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(one, target)
+            check_versions(place)
+            checked += 1
+        unlink(path, **rest)
+
+    root.parent.mkdir()
+    with monkeypatch.context() as patch:
+        recorder = Recorder(str(root.parent), patch)
+        prepare(name, tmp_path / "job")
+        patch.setattr(os, "unlink", delete)
+        run_alone(name, tmp_path / "job")
+    assert checked >= 1
+
+
+def check_versions(place: Path) -> None:
+    """Every version of the store that was not deleted verifies."""
+    store = tableformat.open_store(place, create=False)
+    versions = [f"{artifact}:v{version.slot}" for artifact in store for version in store.versions(artifact)]
+    assert versions
+    for version in versions:
+        assert [str(one) for one in store.verify(version, workers=1).problems if "hint.json" not in str(one)] == []
 
 
 def check_version(path: str, survived: set[str], folder: Path, place: Path) -> None:

@@ -335,6 +335,25 @@ def test_erased_rows_are_gone_from_every_version(store: tableformat.Store) -> No
         store.erase(table="a/other", keys=[1])
 
 
+def test_rows_of_deleted_versions_are_erased(store: tableformat.Store) -> None:
+    """Versions that expired and were not collected yet hold rows as others do; so does what an erasure that broke off left. [COLLECT-17]"""
+    write(store, "a", 1, 2)
+    write(store, "a", 2, 3)
+    write(store, "a", 3)
+    store.expire("a", versions=["v0", "v1"])
+    assert len(files(store, "data/*.parquet")) == 3
+    told = store.erase(table="a/t", keys=[2], dry_run=True)
+    assert (told.rows, told.expired) == (2, ())
+    report = store.erase(table="a/t", keys=[2])
+    assert (report.rows, report.committed, report.expired, report.ok) == (2, (), (), True)
+    [part] = files(store, "data/*.parquet")
+    assert pa.parquet.read_table(part).column("id").to_pylist() == [3]
+    data = tableformat.Image(picture(2)).bytes()
+    assert not any(data in path.read_bytes() for path in files(store, "**/*") if path.is_file())
+    assert store.verify("a").ok
+    assert store.erase(table="a/t", keys=[2], dry_run=True).files == 0
+
+
 # Repair
 
 
@@ -406,6 +425,26 @@ def test_blobs_are_repaired_one_by_one(store: tableformat.Store, tmp_path: Path)
     assert reopened.verify("a").ok
     for row in range(6):
         assert np.array_equal(reopened["a"]["t"][row]["image"].to_numpy(), picture(row))
+
+
+def test_packs_behind_moved_files_are_repaired(store: tableformat.Store, tmp_path: Path) -> None:
+    """Packs that only moved/ files lead to come back blob by blob; what was erased does not, whoever has it still. [COLLECT-21]"""
+    write(store, "a", *range(6))
+    other = tableformat.open_store(tmp_path / "other")
+    store.copy_to(other, "a", progress=False)
+    erased = store["a"]["t"][1]["image"].digest
+    assert store.erase(erased).packs == 1
+    [pack] = files(store, "data/packs/*/*.zip")
+    pack.unlink()
+    assert not store.repair().ok
+    report = store.repair(other)
+    assert report.ok, report.lost
+    reopened = tableformat.open_store(store.root)
+    checked = reopened.verify("a")
+    assert (checked.ok, checked.erased) == (True, 1)
+    assert np.array_equal(reopened["a"]["t"][2]["image"].to_numpy(), picture(2))
+    with pytest.raises(ErasedError):
+        reopened["a"]["t"][1]["image"].bytes()
 
 
 def test_media_come_back_from_where_they_were_owned(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pyarrow as pa
+
 import tableformat
-from tableformat.cli.address import split_address
+from tableformat.cli.address import open_table, split_address
 from tableformat.cli.exits import Exit
 from tableformat.cli.output import emit, emit_json, note, size_text
-from tableformat.errors import UsageError, message
+from tableformat.errors import InvalidInputError, UsageError, message
 
 __all__ = ["run_erase", "run_expire", "run_gc", "run_repair"]
 
@@ -91,16 +93,16 @@ def run_erase(options: argparse.Namespace) -> int:
     """Erase media or rows."""
     table: dict[str, Any] = {}
     root = options.address
-    if options.key:
+    if options.key or "#" in root:
         place = split_address(options.address)
-        if place.entry is None or options.digests:
+        if place.entry is None or place.version is not None or options.digests or not options.key:
             raise UsageError(
-                message("erasing rows", path=options.address, expected="STORE#NAME/ENTRY and keys, without digests")
-            )
+                message("erasing", path=options.address, expected="STORE#NAME/ENTRY and keys, or STORE and digests", got="something else",
+                        todo="rows go from all versions, and media from the whole store")
+            )  # fmt: skip
         root = place.root
-        store = tableformat.open_store(root, create=False)
-        keys = store[place.selection][place.entry].key
-        table = {"table": f"{place.selection}/{place.entry}", "keys": [_key(text, len(keys)) for text in options.key]}
+        rows = open_table(options.address)
+        table = {"table": f"{place.selection}/{place.entry}", "keys": [_key(text, rows) for text in options.key]}
     store = tableformat.open_store(root, create=False)
     with _Teller(options) as say:
         report = store.erase(tuple(options.digests), **table, dry_run=not options.delete, progress=say)
@@ -111,8 +113,16 @@ def run_erase(options: argparse.Namespace) -> int:
         emit(f"left: {line}")
     for line in report.unreached:
         note(f"not reached: {line}")
+    if not (report.rows or report.digests or report.files or report.left):
+        emit(f"nothing found: no {'stored row has these keys' if table else 'bytes in the store have these digests'}")
+        return Exit.OK
     if table:
-        emit(f"{report.rows:,} stored rows · new: {_listed(report.committed)} · gone: {_listed(report.expired)}")
+        new = (
+            f"new: {_listed(report.committed)} · gone"
+            if options.delete
+            else "versions that would go, the newest for a new one"
+        )
+        emit(f"{report.rows:,} stored rows · {new}: {_listed(report.expired)}")
     word = "erased" if options.delete else "found; --delete erases them"
     emit(
         f"{len(report.digests):,} blobs of {size_text(report.bytes)} in {report.packs:,} packs and {report.files:,} files {word}"
@@ -142,15 +152,35 @@ def run_repair(options: argparse.Namespace) -> int:
     return Exit.OK if report.ok else Exit.DAMAGED
 
 
-def _key(text: str, columns: int) -> Any:
-    """A key as it is typed: a number where it is one, JSON for several columns, else the text."""
+def _key(text: str, table: Any) -> Any:
+    """A key as it is typed: of one column as its text, in whatever type the column has; of several as JSON, a list or an object."""
+    types = {name: table.arrow_schema.field(name).type for name in table.key}
+    if len(types) < 2:
+        return _value(text, next(iter(types.values()), pa.string()))
     try:
-        value = json.loads(text)
+        found = json.loads(text)
     except ValueError:
-        value = text
-    if columns > 1:
-        return tuple(value.values()) if isinstance(value, Mapping) else tuple(value)
-    return value if isinstance(value, int) else text
+        found = None
+    if isinstance(found, Mapping) and found.keys() == types.keys():
+        return {name: _value(value, types[name]) for name, value in found.items()}
+    if isinstance(found, list) and len(found) == len(types):
+        return [_value(value, type_) for value, type_ in zip(found, types.values(), strict=True)]
+    raise InvalidInputError(
+        message(
+            "reading a key",
+            expected=f"JSON with values of {', '.join(types)}, such as '[\"a\", 7]'",
+            got=ascii(text)[:80],
+        )
+    )
+
+
+def _value(value: Any, type_: pa.DataType) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        return pa.array([value]).cast(type_)[0].as_py()
+    except pa.ArrowException as error:
+        raise InvalidInputError(message("reading a key", expected=str(type_), got=ascii(value)[:80])) from error
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -406,18 +406,20 @@ class Manifest:
 
     def encode(self) -> bytes:
         """The canonical bytes, whose SHA-256 is the version digest."""
-        return encode_document(
-            {
-                **self.extra,
-                "content": self.content,
-                "entries": self.entries.to_json(),
-                "format": 1,
-                "kind": "manifest",
-                "metadata": self.metadata,
-                "requires": self.requires.to_json(),
-                "type": self.type,
-            }
-        )
+        return encode_document(self.to_json())
+
+    def to_json(self) -> JsonObject:
+        """The root as a document."""
+        return {
+            **self.extra,
+            "content": self.content,
+            "entries": self.entries.to_json(),
+            "format": 1,
+            "kind": "manifest",
+            "metadata": self.metadata,
+            "requires": self.requires.to_json(),
+            "type": self.type,
+        }
 
     @classmethod
     def decode(cls, data: bytes, path: str) -> Manifest:

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from random import Random
 from typing import Final
 
+from tableformat.digest import digest_of
 from tableformat.document import decode_document, encode_document
 from tableformat.errors import (
     ConflictError,
@@ -45,12 +46,24 @@ __all__ = [
     "Input",
     "Outcome",
     "Rebase",
+    "Seen",
     "Slot",
     "Tombstone",
     "VersionFile",
     "Versions",
     "decode_slot",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The highest slot of an artifact as it was last seen."""
+
+    slot: Slot
+    """What stood there."""
+    digest: str
+    """The digest of its bytes."""
+
 
 Rebase = Callable[[VersionFile, Slot | None], VersionFile | None]
 """Given the body as first drafted and what stands in the slot before (None: nothing), the body to commit there; None if
@@ -89,7 +102,7 @@ class Versions:
         features: Collection[str] = FEATURES,
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
-        seen: MutableMapping[str, Slot] | None = None,
+        seen: MutableMapping[str, Seen] | None = None,
     ) -> None:
         self.name = name
         """Name of the artifact."""
@@ -182,7 +195,7 @@ class Versions:
         self._backend.probe()
         known = None if self._seen is None else self._seen.get(self.name)
         # A tombstone may stand there by now: what it took the place of must not be built upon.
-        head = (self.read(known.slot) if known is not None else None) or self.head()
+        head = (self.read(known.slot.slot) if known is not None else None) or self.head()
         for lost in range(_MAX_ROUNDS):
             if isinstance(head, VersionFile):
                 check_requires(head.requires, self._features, writing=True, path=self._shown(head.slot))
@@ -192,9 +205,9 @@ class Versions:
                 candidate = rebase(body, head)
             if candidate is None:
                 return Outcome(self._unchanged(head), created=False, lost=lost)
-            made, other = self._attempt(candidate, head)
+            made, data, other = self._attempt(candidate, head)
             if other is None:
-                self._note(made)
+                self._note(made, data)
                 self._leave_hint(made.slot)
                 return Outcome(made, created=True, lost=lost)
             head = self._head(other.slot)
@@ -223,8 +236,8 @@ class Versions:
 
     # Within
 
-    def _attempt(self, body: VersionFile, head: Slot | None) -> tuple[VersionFile, Slot | None]:
-        """`body` as it goes into the slot after `head`, and None if it is there; else what another writer put there."""
+    def _attempt(self, body: VersionFile, head: Slot | None) -> tuple[VersionFile, bytes, Slot | None]:
+        """`body` as it goes into the slot after `head`, its bytes, and None if it is there; else what another writer put there."""
         slot = 0 if head is None else head.slot + 1
         version = dataclasses.replace(
             body, slot=slot, commit=new_commit_id(), predecessor=None if head is None else head.root
@@ -237,7 +250,7 @@ class Versions:
             )  # fmt: skip
         self._decode(data, slot)  # what readers would refuse is not published
         other = self._series.create(slot, data, lambda found: self._decode(found, slot).commit == version.commit)
-        return version, None if other is None else self._decode(other, slot)
+        return version, data, None if other is None else self._decode(other, slot)
 
     def _unchanged(self, head: Slot | None) -> VersionFile:
         version = head if isinstance(head, VersionFile) else self.newest()
@@ -254,17 +267,17 @@ class Versions:
 
     def _head(self, near: int) -> Slot | None:
         found = self._series.newest(near)
-        return None if found is None else self._note(self._decode(found[1], found[0]))
+        return None if found is None else self._note(self._decode(found[1], found[0]), found[1])
 
-    def _note(self, slot: Slot) -> Slot:
+    def _note(self, slot: Slot, data: bytes) -> Slot:
         if self._seen is not None:
-            self._seen[self.name] = slot
+            self._seen[self.name] = Seen(slot, digest_of(data))
         return slot
 
     def _hint(self) -> int:
         """Where to begin. The hint may be absent, stale or nonsense: that costs requests and nothing else."""
         if self._seen is not None and self.name in self._seen:
-            return self._seen[self.name].slot
+            return self._seen[self.name].slot.slot
         try:
             data = self._backend.read_or_none(f"{self.folder}/hint.json", limit=_MAX_HINT_BYTES)
             slot = 0 if data is None else decode_document(data, "hint.json").get("slot")
@@ -279,6 +292,9 @@ class Versions:
             pass  # the commit stands; the next reader gallops
 
     def _decode(self, data: bytes, slot: int) -> Slot:
+        known = None if self._seen is None else self._seen.get(self.name)
+        if known is not None and known.slot.slot == slot and known.digest == digest_of(data):
+            return known.slot  # read again, and the same bytes
         return decode_slot(data, self._shown(slot), slot)
 
     def _shown(self, slot: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import tableformat
@@ -39,7 +40,37 @@ def test_erase_tells_and_erases(run: Run, store: Path) -> None:
     assert (done.code, "not reached" in done.err, "stored rows" in done.out) == (0, True, True)
     assert row not in tableformat.open_store(store)["digits"]["images"].to_arrow().column("id").to_pylist()
     assert run("verify", f"{store}#digits").code == 0
+    assert run("erase", table, "--key", str(row)).out.startswith("nothing found")
     assert run("erase", table, "sha256:00", "--key", "x").code == 2
+    assert run("erase", table, "sha256:00").code == 2
+    assert run("erase", f"{store}#digits:v0/images", "--key", str(row)).code == 2
+
+
+def test_keys_are_typed_as_the_columns_are(run: Run, tmp_path: Path) -> None:
+    """A key is what its column holds: the text 7, the number 7, a day; JSON for several columns; other texts are refused."""
+    store = tableformat.open_store(tmp_path / "store")
+    day = datetime.date(2026, 11, 22)
+    tables = {"texts": {"id": "7"}, "numbers": {"id": 7}, "days": {"id": day}, "pairs": {"id": "7", "day": day}}
+    with store.draft("a") as draft:
+        for name, row in tables.items():
+            with draft.table(name, key=list(row)) as table:
+                table.append(**row)
+    for name, key in (
+        ("texts", "7"),
+        ("numbers", "7"),
+        ("days", "2026-11-22"),
+        ("pairs", '["7", "2026-11-22"]'),
+        ("pairs", '{"day": "2026-11-22", "id": "7"}'),
+    ):
+        assert run("erase", f"{store.root}#a/{name}", "--key", key).out.startswith("1 stored rows"), name
+    for name, key in (
+        ("numbers", "x"),
+        ("days", "today"),
+        ("pairs", "7"),
+        ("pairs", "[7, 1, 2]"),
+        ("pairs", '{"id": "7"}'),
+    ):
+        assert run("erase", f"{store.root}#a/{name}", "--key", key).code == 4, name
 
 
 def test_erase_says_what_is_left(run: Run, store: Path) -> None:

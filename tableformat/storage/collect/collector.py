@@ -142,6 +142,8 @@ class Collector:
         self._check_store()
         self._backend.probe()
         now = self._clock()
+        if uploads := self._backend.abort_uploads(now - self._grace):
+            self._say(f"gave up {uploads} uploads that were never completed")
         newest = self._collections.newest()
         swept = GcReport("clean", False)
         if newest is not None and newest.state != "done":

@@ -24,13 +24,14 @@ from tableformat.storage.collect.packs import (
     write_packs,
 )
 from tableformat.storage.collect.paths import kind_of, uri_of
-from tableformat.storage.collect.stored_cells import iter_entries, iter_live, iter_part_cells
+from tableformat.storage.collect.stored_cells import iter_entries, iter_part_cells, iter_stored, while_there
 from tableformat.storage.interface import Backend
 from tableformat.storage.locations import DATA, Location, blob_uri
 from tableformat.storage.manifests import iter_items
-from tableformat.storage.moved import moved_path, write_moved
+from tableformat.storage.moved import write_moved
+from tableformat.storage.versions import Slot
 
-__all__ = ["ErasedBlobs", "Found", "erase_blobs", "find_cells", "mark_erased"]
+__all__ = ["ErasedBlobs", "Found", "erase_blobs", "find_cells", "is_erased", "mark_erased"]
 
 _TOGETHER = 64
 Say = Callable[[str], None]
@@ -63,26 +64,32 @@ class ErasedBlobs:
 
 
 def find_cells(backend: Backend, digests: frozenset[bytes], say: Say = lambda _: None) -> Found:
-    """Look for media in the cells of all versions, deleted rows included. Reads each part's media columns once; holds the
-    digests of all parts."""
+    """Look for media in the cells of all versions, deleted rows included, and of deleted versions as far as they are there. Reads
+    each part's media columns once; holds the digests of all parts."""
     stored = set(digests)
     inline: list[str] = []
     seen: set[str] = set()
-    for name, version in iter_live(backend):
-        for item in iter_entries(backend, version):
-            where = f"{name}:v{version.slot}/{item.get('name')}"
-            if item.get("kind") == "table":
-                say(f"looking through {where}")
-                entry = TableEntry.from_json(item, where)
-                for part_item in iter_items(backend, entry.parts):
-                    part = Part.from_json(part_item, where)
-                    if part.key in seen:
-                        continue
-                    seen.add(part.key)
-                    inline += _of_part(backend, entry, part, digests, stored, where)
-            elif _names_inline(item, digests):
-                inline.append(where)
+    for name, version in iter_stored(backend):
+        where = f"{name}:v{version.slot}"
+        inline += while_there(version, _of_version(backend, version, digests, stored, seen, where, say))
     return Found(frozenset(stored), tuple(inline))
+
+
+def _of_version(
+    backend: Backend, version: Slot, digests: frozenset[bytes], stored: set[bytes], seen: set[str], place: str, say: Say
+) -> Iterator[str]:
+    for item in iter_entries(backend, version):
+        where = f"{place}/{item.get('name')}"
+        if item.get("kind") == "table":
+            say(f"looking through {where}")
+            entry = TableEntry.from_json(item, where)
+            for part_item in iter_items(backend, entry.parts):
+                part = Part.from_json(part_item, where)
+                if part.key not in seen:
+                    seen.add(part.key)
+                    yield from while_there(version, _of_part(backend, entry, part, digests, stored, where))
+        elif _names_inline(item, digests):
+            yield where
 
 
 def _of_part(
@@ -183,6 +190,8 @@ def mark_erased(backend: Backend, digest: str) -> None:
         write_moved(backend, uri, {raw: None})
 
 
-def erased_path(digest: str) -> str:
-    """Where that word lies."""
-    return moved_path(blob_uri(digest.removeprefix("sha256:")))
+def is_erased(backend: Backend, digest: str) -> bool:
+    """Whether that word was left."""
+    raw = bytes.fromhex(digest.removeprefix("sha256:"))
+    places = known_places(backend, blob_uri(raw.hex()))
+    return raw in places and places[raw] is None

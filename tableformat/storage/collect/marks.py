@@ -10,8 +10,12 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tableformat.errors import FormatError, IllegalNameError, LimitError, NotFoundError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tableformat.errors import CorruptError, FormatError, IllegalNameError, LimitError, NotFoundError, message
 from tableformat.format.documents import check_requires
+from tableformat.format.pages import check_pages
 from tableformat.storage.collect.path_set import PathSet
 from tableformat.storage.collect.paths import paths_of_uri
 from tableformat.storage.collect.reach import Reach
@@ -26,6 +30,7 @@ __all__ = ["Marks", "artifact_names", "live_versions_of", "mark"]
 
 _HEX = re.compile(rb"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _MAX_SESSION_FILE: Final = 256 << 20
+_ROWS_TOGETHER: Final = 4096
 
 
 class Marks:
@@ -106,10 +111,8 @@ def _of_document(backend: Backend, path: str) -> Iterator[str]:
     data = backend.read_or_none(path, limit=_MAX_SESSION_FILE)
     if data is None:  # the session ended meanwhile
         return
-    if path.endswith(".parquet"):
-        data = _decoded(data)
-    for found in set(_HEX.findall(data)):
-        hex_ = found.decode("ascii")
+    texts = _decoded(data, path) if path.endswith(".parquet") else (data,)
+    for hex_ in {found.decode("ascii") for text in texts for found in _HEX.findall(text)}:
         yield f"data/{hex_}.parquet"
         yield f"manifests/{hex_}.json"
         yield f"manifests/{hex_}.parquet"
@@ -117,19 +120,22 @@ def _of_document(backend: Backend, path: str) -> Iterator[str]:
         yield from paths_of_uri(blob_uri(hex_))
 
 
-def _decoded(data: bytes) -> bytes:
-    """The texts of a Parquet file, joined; digests are looked for in them."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(pa.BufferReader(data))
-    texts = [
-        str(value).encode("utf-8", "replace") if not isinstance(value, bytes) else value.hex().encode("ascii")
-        for column in table.columns
-        for value in column.to_pylist()
-        if value is not None
-    ]
-    return b"\n".join(texts)
+def _decoded(data: bytes, path: str) -> Iterator[bytes]:
+    """The texts of a Parquet file, some rows at a time; digests are looked for in them. Refuses what would become large."""
+    try:
+        file = pq.ParquetFile(pa.BufferReader(data), page_checksum_verification=True)
+        check_pages(data, file.metadata, _MAX_SESSION_FILE, path)
+        for batch in file.iter_batches(_ROWS_TOGETHER, use_threads=False):
+            batch.validate(full=True)
+            values = (value for column in batch.columns for value in column.to_pylist() if value is not None)
+            yield b"\n".join(
+                value.hex().encode("ascii") if isinstance(value, bytes) else str(value).encode("utf-8", "replace")
+                for value in values
+            )
+    except (pa.ArrowException, OSError, UnicodeError) as error:
+        raise CorruptError(
+            message("reading a document of a session", path=path, expected="a Parquet file", got=str(error)[:200])
+        ) from error
 
 
 def _of_index(backend: Backend) -> Iterator[str]:

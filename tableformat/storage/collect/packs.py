@@ -13,13 +13,14 @@ import numpy as np
 
 from tableformat.errors import CorruptError, message
 from tableformat.format.pack import MAX_PACK_BLOBS, MAX_PACK_BYTES, decode_directory, encode_pack
+from tableformat.storage.collect.paths import kind_of
 from tableformat.storage.interface import Backend
 from tableformat.storage.large import sums_path
 from tableformat.storage.location_table import MAX_TABLE_BYTES, decode_locations
 from tableformat.storage.locations import DATA, Location, pack_uri
 from tableformat.storage.moved import encode_moved, moved_path, write_moved
 
-__all__ = ["LooseBlob", "Places", "drop_file", "known_places", "read_blobs", "tell_moved", "write_packs"]
+__all__ = ["LooseBlob", "Places", "drop_file", "known_places", "read_blobs", "read_places", "tell_moved", "write_packs"]
 
 Places = Mapping[bytes, Location | None]
 """By digest, where a blob went; None: it was erased."""
@@ -82,8 +83,13 @@ def _write(backend: Backend, blobs: list[LooseBlob]) -> dict[bytes, Location]:
 
 def known_places(backend: Backend, uri: str) -> dict[bytes, Location | None]:
     """What the moved/ file of a pack or blob says; empty where there is none."""
-    data = backend.read_or_none(moved_path(uri), limit=MAX_TABLE_BYTES)
-    return {} if data is None else _decoded(data, moved_path(uri))
+    return read_places(backend, moved_path(uri))
+
+
+def read_places(backend: Backend, path: str) -> dict[bytes, Location | None]:
+    """What the moved/ file at `path` says; empty where there is none."""
+    data = backend.read_or_none(path, limit=MAX_TABLE_BYTES)
+    return {} if data is None else _decoded(data, path)
 
 
 def tell_moved(backend: Backend, moves: Mapping[str, Places]) -> None:
@@ -94,10 +100,7 @@ def tell_moved(backend: Backend, moves: Mapping[str, Places]) -> None:
     for uri, places in moves.items():
         write_moved(backend, uri, {**known_places(backend, uri), **places})
     for info in list(backend.list("moved")):
-        data = backend.read_or_none(info.path, limit=MAX_TABLE_BYTES)
-        if data is None:
-            continue
-        told = _decoded(data, info.path)
+        told = read_places(backend, info.path) if kind_of(info.path) == "moved" else {}
         changed = {
             digest: moves[place.uri].get(digest, place) if place is not None and place.uri in moves else place
             for digest, place in told.items()

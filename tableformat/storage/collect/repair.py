@@ -19,7 +19,14 @@ from tableformat.format.manifest import Part, TableEntry
 from tableformat.format.pack import decode_directory
 from tableformat.storage.blob_reader import BlobReader
 from tableformat.storage.collect.marks import artifact_names
-from tableformat.storage.collect.packs import LooseBlob, drop_file, read_blobs, tell_moved, write_packs
+from tableformat.storage.collect.packs import (
+    LooseBlob,
+    drop_file,
+    read_blobs,
+    read_places,
+    tell_moved,
+    write_packs,
+)
 from tableformat.storage.collect.paths import kind_of, uri_of
 from tableformat.storage.collect.reach import Reach
 from tableformat.storage.collect.stored_cells import digest_bytes, iter_entries, iter_live, iter_part_cells
@@ -270,14 +277,25 @@ class Repairer:
             return dict.fromkeys(self._cells_of(uri), "bin") or None
 
     def _cells_of(self, uri: str) -> set[bytes]:
-        """The digests that cells expect in a pack. Reads the media columns of all versions, once; holds the digests of all blobs."""
+        """The digests that cells expect in a pack, directly or by way of moved/ files. Reads the media columns of all versions, once; holds
+        the digests of all blobs."""
         with self._lock:
             if self._pointed is None:
                 self._pointed = {}
                 for name, version in iter_live(self._backend):
                     for item in iter_entries(self._backend, version):
                         self._point(item, f"{name}:v{version.slot}")
+                self._point_on(set().union(*self._pointed.values()))
         return self._pointed.get(uri, set())
+
+    def _point_on(self, needed: set[bytes]) -> None:
+        """Where moved/ files say that blobs which some cell needs lie now. What was erased lies nowhere, and is not brought back."""
+        assert self._pointed is not None
+        for info in list(self._backend.list("moved")):
+            if kind_of(info.path) == "moved":
+                for digest, place in read_places(self._backend, info.path).items():
+                    if place is not None and digest in needed:
+                        self._pointed.setdefault(place.uri, set()).add(digest)
 
     def _point(self, item: JsonObject, place: str) -> None:
         assert self._pointed is not None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,26 @@ from tableformat.format.cells import fields_of, has_cells
 from tableformat.format.manifest import Manifest, Part, TableEntry
 from tableformat.storage.collect.marks import artifact_names, live_versions_of
 from tableformat.storage.interface import Backend
-from tableformat.storage.manifests import iter_items, read_root
+from tableformat.storage.manifests import iter_items, read_root, root_path
 from tableformat.storage.verify_blobs import Digests
 from tableformat.storage.verify_cells import iter_cells, raw_digests
 from tableformat.storage.verify_rows import PartRows, open_files
-from tableformat.storage.versions import VersionFile
+from tableformat.storage.versions import Slot, Tombstone, VersionFile, Versions
 
-__all__ = ["Cells", "StoredTable", "digest_bytes", "iter_entries", "iter_live", "iter_part_cells", "iter_part_rows"]
+__all__ = [
+    "Cells",
+    "StoredTable",
+    "digest_bytes",
+    "iter_deleted",
+    "iter_entries",
+    "iter_live",
+    "iter_part_cells",
+    "iter_part_rows",
+    "iter_stored",
+    "while_there",
+]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,14 +81,37 @@ def iter_live(backend: Backend, names: Collection[str] | None = None) -> Iterato
                 yield name, version
 
 
-def iter_entries(backend: Backend, version: VersionFile) -> Iterator[JsonObject]:
-    """The items of a version's entries."""
-    manifest = (
-        read_root(backend, version.root)
-        if version.inline is None
-        else Manifest.from_json(version.inline, f"v{version.slot}")
-    )
+def iter_deleted(backend: Backend, names: Collection[str] | None = None) -> Iterator[tuple[str, Tombstone]]:
+    """The tombstones of all artifacts, or of those named, of versions whose root is still there: so may be what it names."""
+    for name in artifact_names(backend):
+        if names is None or name in names:
+            versions = Versions(backend, name)
+            head = versions.head()
+            for slot in () if head is None else versions.iterate(head.slot):
+                if isinstance(slot, Tombstone) and backend.size(root_path(slot.root)) is not None:
+                    yield name, slot
+
+
+def iter_stored(backend: Backend, names: Collection[str] | None = None) -> Iterator[tuple[str, Slot]]:
+    """`iter_live`, then `iter_deleted`."""
+    yield from iter_live(backend, names)
+    yield from iter_deleted(backend, names)
+
+
+def iter_entries(backend: Backend, version: Slot) -> Iterator[JsonObject]:
+    """The items of a version's entries, or of those of one that was deleted."""
+    inline = version.inline if isinstance(version, VersionFile) else None
+    manifest = read_root(backend, version.root) if inline is None else Manifest.from_json(inline, f"v{version.slot}")
     return iter_items(backend, manifest.entries)
+
+
+def while_there(version: Slot, found: Iterable[T]) -> Iterator[T]:
+    """`found` of a version; of one that was deleted up to the first file that is gone."""
+    try:
+        yield from found
+    except NotFoundError:
+        if isinstance(version, VersionFile):
+            raise
 
 
 def iter_part_rows(

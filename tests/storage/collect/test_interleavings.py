@@ -10,6 +10,7 @@ import pytest
 from tableformat.errors import CommitError, StoreUnavailableError
 from tableformat.storage.collect.collections import Collection
 from tableformat.storage.collect.collector import GRACE_S, Collector, GcReport
+from tests.figures import note
 from tests.storage.collect.scenes import Writer, collect, damage, has_blob, old_garbage, planned
 from tests.storage.collect.scripted import Killed, ScriptedBackend, Turns, World, matters, orders
 
@@ -210,4 +211,7 @@ def test_more_preemptions(looks: bool, sleeper: bool) -> None:
 
         return [Writer(world, looks=looks), collector]
 
-    assert every_order(old_garbage() if sleeper else planned(), make, 3, refused=sleeper, share=0.5) > 2000
+    count = every_order(old_garbage() if sleeper else planned(), make, 3, refused=sleeper, share=0.5)
+    how = f"{'looks' if looks else 'rewrites'}, {'sleeps' if sleeper else 'knows the plan'}"
+    note(f"orders of a collector and a writer that {how}", orders=count, preemptions=3)
+    assert count > 2000
