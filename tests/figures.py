@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ _FILE = Path(__file__).resolve().parent.parent / "benchmarks" / "results" / "fau
 
 def note(what: str, **figures: float) -> None:
     """Keep the figures of one long test in `benchmarks/results/faults.json`, in place of those of an earlier run."""
-    told: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8")) if _FILE.exists() else {}
-    told[what] = figures
-    _FILE.write_text(json.dumps(told, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with _FILE.open("a+", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # other processes of the same run
+        file.seek(0)
+        told: dict[str, Any] = json.loads(file.read() or "{}")
+        told[what] = figures
+        file.truncate(0)
+        file.write(json.dumps(told, indent=2, sort_keys=True) + "\n")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from tests.figures import note
 from tests.machine.fault_machine import FaultMachine
 from tests.machine.store_machine import StoreMachine
 
@@ -16,7 +17,7 @@ SEQUENCES = 2000
 SHARDS = 8
 
 
-def run_long(machine: Any, shard: int) -> None:
+def run_long(machine: Any, shard: int, what: str) -> None:
     """A shard of the sequences, the same ones each time."""
     machine.ended = 0
     long = settings(
@@ -29,6 +30,7 @@ def run_long(machine: Any, shard: int) -> None:
     )
     run_state_machine_as_test(seed(shard)(machine), settings=long)  # type: ignore[no-untyped-call]
     assert machine.ended >= SEQUENCES // SHARDS
+    note(f"sequences of {what}, shard {shard}", sequences=machine.ended)
 
 
 def test_edits_of_two_writers() -> None:
@@ -47,7 +49,7 @@ def test_failures_of_writers_and_collectors() -> None:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_edits_of_two_writers_for_long(shard: int) -> None:
     """2,000 sequences without a difference, in eight shards."""
-    run_long(StoreMachine, shard)
+    run_long(StoreMachine, shard, "edits")
     assert StoreMachine.ended >= SEQUENCES // SHARDS
 
 
@@ -55,5 +57,5 @@ def test_edits_of_two_writers_for_long(shard: int) -> None:
 @pytest.mark.parametrize("shard", range(SHARDS))
 def test_failures_of_writers_and_collectors_for_long(shard: int) -> None:
     """2,000 sequences in which everything fails and nothing is lost, in eight shards."""
-    run_long(FaultMachine, shard)
+    run_long(FaultMachine, shard, "failures")
     assert FaultMachine.ended >= SEQUENCES // SHARDS

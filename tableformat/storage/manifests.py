@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 from tableformat.digest import digest_of
-from tableformat.document import JsonObject, decode_document, encode_document
+from tableformat.document import JsonObject, decode_document, encode_known
 from tableformat.errors import CorruptError, NotFoundError, message
 from tableformat.format.item_list import (
     ENTRIES_INLINE_BYTES,
@@ -101,7 +101,7 @@ def write_items(backend: Backend, items: Iterable[JsonObject], *, inline_bytes: 
     size = 0
     for item in source:
         held.append(item)
-        size += len(encode_document(item)) + 1
+        size += len(encode_known(item)) + 1  # the root, or a line, is checked when it is written
         if size > inline_bytes:
             break
     else:

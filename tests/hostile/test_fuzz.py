@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 import tableformat
 from tableformat.errors import TableformatError
+from tests.figures import note
 from tests.hostile.child import peak
 from tests.hostile.forging import encodable, forge, mutate_cells, mutate_json
 from tests.hostile.reading import read_store
@@ -25,7 +28,7 @@ SORTS = (
     "leaf of references", "leaf of items", "index", "leaf of the index", "moved", "pack", "deletions", "session", "session record", "seal",
     "plan", "keep", "sweep", "done", "list of a plan",
 )  # fmt: skip
-FEW, MANY = 18, 750
+FEW, MANY = 18, 760
 """Inputs for each sort: about 500 in all, and about 20,000 in the long form."""
 FEW_STORES, MANY_STORES = 12, 500
 SECONDS = 20
@@ -50,6 +53,22 @@ def check_bounded(action: Any) -> None:
         action()
     assert time.monotonic() - began < SECONDS
     assert peak() - before < BYTES
+
+
+def many(what: str, count: int, check: Callable[[int], None]) -> int:
+    """`check` with `count` seeds at random; how many they were is kept with the figures of long tests."""
+    tried = 0
+
+    @settings(max_examples=count, derandomize=False)
+    @given(seed=SEEDS)
+    def each(seed: int) -> None:
+        nonlocal tried
+        tried += 1
+        check(seed)
+
+    each()
+    note(f"fuzz, {what}", inputs=tried)
+    return tried
 
 
 def check_target(target: Target, seed: int) -> None:
@@ -96,11 +115,9 @@ def test_any_bytes_give_a_value_or_an_error(targets: dict[str, Target], sort: st
 
 @pytest.mark.long
 @pytest.mark.parametrize("sort", SORTS)
-@settings(max_examples=MANY, derandomize=False)
-@given(seed=SEEDS)
-def test_any_bytes_give_a_value_or_an_error_long(targets: dict[str, Target], sort: str, seed: int) -> None:
+def test_any_bytes_give_a_value_or_an_error_long(targets: dict[str, Target], sort: str) -> None:
     """The same for 20,000 inputs."""
-    check_target(targets[sort], seed)
+    assert many(f"a changed {sort}", MANY, partial(check_target, targets[sort])) >= MANY
 
 
 @settings(max_examples=FEW_STORES)
@@ -111,11 +128,9 @@ def test_any_manifest_can_be_read(sample: tableformat.Store, seed: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=MANY_STORES, derandomize=False)
-@given(seed=SEEDS)
-def test_any_manifest_can_be_read_long(sample: tableformat.Store, seed: int) -> None:
+def test_any_manifest_can_be_read_long(sample: tableformat.Store) -> None:
     """The same for 500 versions."""
-    check_manifest(sample, seed)
+    assert many("entries that lie", MANY_STORES, partial(check_manifest, sample)) >= MANY_STORES
 
 
 @settings(max_examples=FEW_STORES)
@@ -126,8 +141,6 @@ def test_any_cells_can_be_read(sample: tableformat.Store, seed: int) -> None:
 
 
 @pytest.mark.long
-@settings(max_examples=MANY_STORES, derandomize=False)
-@given(seed=SEEDS)
-def test_any_cells_can_be_read_long(sample: tableformat.Store, seed: int) -> None:
+def test_any_cells_can_be_read_long(sample: tableformat.Store) -> None:
     """The same for 500 tables."""
-    check_cells(sample, seed)
+    assert many("cells that lie", MANY_STORES, partial(check_cells, sample)) >= MANY_STORES
