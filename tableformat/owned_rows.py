@@ -25,8 +25,8 @@ from tableformat.format.part import Layout
 from tableformat.format.schema import Schema
 from tableformat.resumable import OWNS, NamedSession
 from tableformat.staging import Staging
-from tableformat.storage.versions import Input
 from tableformat.table.own import Owned, Owning, origin_name
+from tableformat.table.source import input_of
 from tableformat.table.table import Table
 from tableformat.table.writer import TableOptions, TableWriter, WrittenTable
 
@@ -72,7 +72,7 @@ def fetched_rows(
         _fetch(writer, owning, told)
     session.closed(name)
     stream = written[0].stream
-    inputs = [source.input for source in written[0].sources if isinstance(getattr(source, "input", None), Input)]
+    inputs = [one for source in written[0].sources if (one := input_of(source, context.root)) is not None]
     staging.note_edit(name, inputs, rows=0)
     table = _opened(staging, context, name, written[0].schema, stream.layout, stream.parts)
     return table.select(column, origin_name(column))
