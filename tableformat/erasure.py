@@ -129,7 +129,7 @@ def erase_rows(
 
     In this order: a new version of each artifact whose newest has a part with such rows (of the table, or of a copy of it); tombstones
     for every version that has one; the media, wherever else they are used; then those parts, and the leaves and roots that nothing else
-    needs. Versions that were deleted before count, as far as they are still there: so what an erasure that broke off left, the next one does.
+    needs. Where a pack cannot be read it ends before the last step, and tells so. Versions that were deleted before count, as far as they are still there: so what an erasure that broke off left, the next one does.
     Reads the key and media columns of every part of the table, in all versions. Raises `NotFoundError` where there is no such table,
     `UsageError` for one without a key, `KeyValueError` for keys of another type.
     """
@@ -152,15 +152,17 @@ def erase_rows(
     for name, version, _ in reached:
         say(f"expiring {name}:v{version.slot}")
         context.versions(name).expire(version.slot)
-    report = _erased(context, frozenset(hit.media), (), False, say)
+    report = replace(
+        _erased(context, frozenset(hit.media), (), False, say), rows=hit.rows, committed=committed, expired=expired
+    )
+    if report.left:  # packs that cannot be read: the parts tell what is to be erased in them
+        held = "the parts with the rows: kept until all packs can be read · repair the store, and erase again"
+        return replace(report, left=(held, *report.left))
     files, left = _drop(context, [path for _, _, paths in reached for path in paths], hit.files, say)
     return replace(
         report,
-        rows=hit.rows,
-        committed=committed,
-        expired=expired,
         files=report.files + files,
-        left=(*left, *report.left),
+        left=tuple(left),
     )
 
 
