@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Any, Final
+from typing import Final
 
 import pyarrow.parquet as pq
 
 from tableformat.errors import FormatError, LimitError, TableformatError, message
 from tableformat.format.footer_shape import shape_of
-from tableformat.format.thrift import MALFORMED_THRIFT, list_head, read_bytes, read_number, skip
+from tableformat.format.thrift import MALFORMED_THRIFT, list_head, read_bytes, read_field, read_number, skip
 
 __all__ = ["check_footer"]
 
@@ -89,7 +89,7 @@ def _check(data: bytes, columns: list[Column], path: str) -> None:
     """Walk `FileMetaData` to its row groups (field 4) and each of their chunks (field 1)."""
     at, number, chunks = 0, 0, 0
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number != 4 or kind != _LIST:
             at = skip(data, at, kind)
             continue
@@ -106,7 +106,7 @@ def _check(data: bytes, columns: list[Column], path: str) -> None:
 def _check_group(data: bytes, at: int, columns: list[Column]) -> int:
     number, count = 0, -1
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number == 1 and kind == _LIST:
             count, _, at = list_head(data, at, _STRUCT)
             if count != len(columns):
@@ -123,7 +123,7 @@ def _check_group(data: bytes, at: int, columns: list[Column]) -> int:
 def _check_chunk(data: bytes, at: int, column: Column) -> int:
     number, described = 0, False
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number == 3 and kind == _STRUCT and not described:
             at = _check_description(data, at, column)
             described = True
@@ -139,7 +139,7 @@ def _check_chunk(data: bytes, at: int, column: Column) -> int:
 def _check_description(data: bytes, at: int, column: Column) -> int:
     number, type_ = 0, -1
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number == 1 and kind == _INT32:
             type_, at = read_number(data, at)
         elif number == 12 and kind == _STRUCT:
@@ -156,7 +156,7 @@ def _check_description(data: bytes, at: int, column: Column) -> int:
 def _check_statistics(data: bytes, at: int, width: int) -> int:
     number = 0
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number in (1, 2, 5, 6) and kind == _BINARY:
             size, at = read_bytes(data, at)
             if width and size != width:
@@ -169,7 +169,7 @@ def _check_statistics(data: bytes, at: int, width: int) -> int:
 def _check_sizes(data: bytes, at: int, column: Column) -> int:
     number = 0
     while data[at]:
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         if number in (2, 3) and kind == _LIST:
             count, _, after = list_head(data, at, None)
             if count not in (0, column[number] + 1):
@@ -181,12 +181,3 @@ def _check_sizes(data: bytes, at: int, column: Column) -> int:
                 raise ValueError("bytes of text in a column that has none")
             at = skip(data, at, kind)
     return at + 1
-
-
-def _field(data: bytes, at: int, number: int) -> tuple[int, Any, int]:
-    """The number and type of the field that begins at `at`, and where its value does."""
-    head = data[at]
-    if head >> 4:
-        return number + (head >> 4), head & 15, at + 1
-    number, after = read_number(data, at + 1)
-    return number, head & 15, after

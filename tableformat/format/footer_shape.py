@@ -9,9 +9,9 @@ before it, so that a footer that the pattern matches is walked in the same steps
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import Final
 
-from tableformat.format.thrift import list_head, read_bytes, read_varint
+from tableformat.format.thrift import list_head, read_bytes, read_field, read_varint
 
 __all__ = ["shape_of"]
 
@@ -27,7 +27,7 @@ def shape_of(data: bytes) -> re.Pattern[bytes] | None:
     at, number, groups = 0, 0, 0
     while data[at]:
         start = at
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         pieces.append(re.escape(data[start:at]))
         if number == _ROW_GROUPS and kind == _LIST:
             groups, _, after = list_head(data, at, _STRUCT)
@@ -49,7 +49,7 @@ def _struct(data: bytes, at: int, pieces: list[bytes], path: tuple[int, ...]) ->
     number = 0
     while data[at]:
         start = at
-        number, kind, at = _field(data, at, number)
+        number, kind, at = read_field(data, at, number)
         pieces.append(re.escape(data[start:at]))
         at = _value(data, at, kind, pieces, (*path, number))
     pieces.append(_STOP)
@@ -86,11 +86,3 @@ def _value(data: bytes, at: int, kind: int, pieces: list[bytes], path: tuple[int
     elif kind not in (1, 2):
         raise ValueError(f"a value of the unknown type {kind}")
     return at
-
-
-def _field(data: bytes, at: int, number: int) -> tuple[int, Any, int]:
-    head = data[at]
-    if head >> 4:
-        return number + (head >> 4), head & 15, at + 1
-    raw, after = read_varint(data, at + 1)
-    return (raw >> 1) ^ -(raw & 1), head & 15, after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MALFORMED_THRIFT", "list_head", "read_bytes", "read_number", "read_varint", "skip"]
+__all__ = ["MALFORMED_THRIFT", "list_head", "read_bytes", "read_field", "read_number", "read_varint", "skip"]
 
 MALFORMED_THRIFT: Final = (IndexError, ValueError, RecursionError, OverflowError, AssertionError)
 """What bytes that are no Thrift, or end too soon, make of the functions here."""
@@ -32,6 +32,15 @@ def read_number(data: bytes, at: int) -> tuple[int, int]:
     """A signed number, and where it ends."""
     raw, at = read_varint(data, at)
     return (raw >> 1) ^ -(raw & 1), at
+
+
+def read_field(data: bytes, at: int, number: int) -> tuple[int, int, int]:
+    """The number and type of the field that begins at `at`, behind that with `number`, and where its value does."""
+    head = data[at]
+    if head >> 4:
+        return number + (head >> 4), head & 15, at + 1
+    number, after = read_number(data, at + 1)
+    return number, head & 15, after
 
 
 def read_bytes(data: bytes, at: int) -> tuple[int, int]:

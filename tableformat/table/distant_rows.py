@@ -25,7 +25,7 @@ from tableformat.table.part_reader import PartReader
 from tableformat.table.scan import GroupRows, plan_take, plan_take_groups
 from tableformat.table.selection import Positions
 
-__all__ = ["Extent", "iter_distant", "plan_runs"]
+__all__ = ["Extent", "Taken", "iter_distant", "plan_runs"]
 
 _RUN_BYTES: Final = 24 << 20
 """Decoded bytes that one task reads, where row groups are smaller."""
@@ -34,6 +34,7 @@ _PARTS: Final = 64
 """Parts whose footers are asked for together."""
 
 Taken = tuple[Sequence[str], list[pa.Array]]
+"""Names of columns, and their values in some of the rows."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from tableformat.format.manifest import Part
 from tableformat.table.batches import joined
-from tableformat.table.distant_rows import iter_distant
+from tableformat.table.distant_rows import Taken, iter_distant
 from tableformat.table.group_cache import GroupCache
 from tableformat.table.open_part import OpenFile, OpenPart
 from tableformat.table.ordered import LOCAL_THREADS, run_ordered
@@ -21,13 +21,10 @@ from tableformat.table.part_reader import PartReader
 from tableformat.table.scan import SPAN_BYTES, GroupRows, plan_take, plan_take_groups
 from tableformat.table.selection import Positions
 
-__all__ = ["Taken", "iter_taken"]
+__all__ = ["iter_taken"]
 
 _LOOK_AHEAD: Final = 64
 """Runs of row groups of local files of which it is asked whether they are held, before threads begin to read."""
-
-Taken = tuple[Sequence[str], list[pa.Array]]
-"""Names of columns, and their values in some of the rows."""
 
 
 @dataclass(frozen=True, slots=True)

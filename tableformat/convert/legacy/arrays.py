@@ -209,7 +209,7 @@ def _tensor(dtype: str, shape: tuple[int, ...], notes: tuple[str, ...]) -> Plan:
     is_fixed = all(shape)
     declared = tableformat.TensorType(dtype, shape if is_fixed else None)
 
-    def build(cells: Sequence[Any], lost: Any) -> pa.Array:  # noqa: ARG001
+    def build(cells: Sequence[Any], lost: Any) -> pa.Array:  # noqa: ARG001 - one signature
         rows = _as_pairs(np.asarray(cells), dtype, shape)
         flat = np.ascontiguousarray(_native(rows)).reshape(-1)
         items = pa.array(flat, pa.from_numpy_dtype(flat.dtype))
@@ -220,7 +220,7 @@ def _tensor(dtype: str, shape: tuple[int, ...], notes: tuple[str, ...]) -> Plan:
         sizes = pa.array([list(shape)] * len(rows), pa.list_(pa.int32()))
         return pa.StructArray.from_arrays([data, sizes], ["data", "shape"])
 
-    def values(cells: Sequence[Any], lost: Any) -> list[Any]:  # noqa: ARG001
+    def values(cells: Sequence[Any], lost: Any) -> list[Any]:  # noqa: ARG001 - one signature
         return list(_native(_as_pairs(np.asarray(cells), dtype, shape)))
 
     return Plan(f"tensor<{dtype}, {list(shape)}>", declared, build=build, values=values, notes=notes)

@@ -186,7 +186,7 @@ def _texts(profile: Profile) -> Plan:
     return Plan("string", pa.string(), taken, _plain(pa.string()))
 
 
-def _bytes(cells: Sequence[Any], lost: Lost) -> pa.Array:  # noqa: ARG001
+def _bytes(cells: Sequence[Any], lost: Lost) -> pa.Array:  # noqa: ARG001 - one signature
     return pa.array(cells, pa.string()).cast(pa.binary())
 
 
@@ -199,7 +199,7 @@ def _plan_times(profile: Profile) -> Plan:
         notes.append("nanoseconds rounded to microseconds: other times are outside of the years 1677 to 2262")
     unit = pa.timestamp("ns" if nanos else "us", "UTC")
 
-    def build(cells: Sequence[Any], lost: Lost) -> pa.Array:  # noqa: ARG001
+    def build(cells: Sequence[Any], lost: Lost) -> pa.Array:  # noqa: ARG001 - one signature
         return time_array(cells, nanos=nanos)
 
     return Plan(str(unit), unit, frozenset({int, float, str, _NULL}), build, notes=tuple(notes))
