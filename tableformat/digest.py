@@ -22,6 +22,7 @@ PREFIX: Final = "sha256:"
 """Stands before the 64 lower-case hex digits of a digest in documents and in names of versions."""
 
 _HEX = re.compile(r"[0-9a-f]{64}")
+_DIGEST = re.compile(f"{PREFIX}[0-9a-f]{{64}}")
 
 
 def hex_of(data: Bytes) -> str:
@@ -46,7 +47,7 @@ def is_hex(text: object) -> bool:
 
 def is_digest(text: object) -> bool:
     """Whether `text` has the form `sha256:<64 lower-case hex digits>`."""
-    return isinstance(text, str) and text.startswith(PREFIX) and is_hex(text[len(PREFIX) :])
+    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
 
 
 def check_digest(text: object, doing: str) -> str:

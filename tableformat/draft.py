@@ -426,6 +426,7 @@ class Draft(TableEdits, Additions):
             producer=self._producer,
             inputs=tuple(self._inputs.values()),
             inline=manifest.to_json() if len(data) <= MAX_INLINE_BYTES else None,
+            root_bytes=data,
             report=self.report.to_json(),
             session=None if self._named is None else self._named.id,
         )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tableformat import document
-from tableformat.document import MAX_DEPTH, decode_document, encode_document
+from tableformat.document import MAX_DEPTH, decode_document, encode_document, encode_with
 from tableformat.errors import FormatError, LimitError, TableformatError
 
 KEYS = st.text(st.characters(max_codepoint=127), max_size=8)
@@ -70,10 +70,31 @@ def test_deep_nesting_is_refused_before_it_is_built(depth):
     assert decode_document(encode_document({"a": text}), "x") == {"a": text}
 
 
-@given(st.text('[]{}"\\a\n', max_size=40).map(str.encode))
-def test_brackets_are_told_from_text(data):
+@given(
+    st.lists(st.sampled_from("[]{}a\n") | st.text('[]{}"\\a\n', max_size=12).map(json.dumps)),
+    st.sampled_from(["", '"[', '"\\"[', '"[\\']),
+)
+def test_brackets_are_told_from_text(pieces, end):
     """The quick look at short documents sees the brackets that the walk through long ones sees: those outside of strings."""
+    data = "".join([*pieces, end]).encode()
     assert list(document._brackets(data)) == list(document._walked(data))
+
+
+@given(st.text('[]{}"\\a', max_size=8).map(str.encode))
+def test_behind_a_backslash_outside_of_text_nothing_is_parsed(start):
+    """A backslash outside of strings is no JSON, so that brackets behind it cannot nest: the parser gives up there, with an error of ours."""
+    with pytest.raises((FormatError, LimitError)):
+        decode_document(b"\\" + start + b"[" * 100_000, "x")
+    with pytest.raises((FormatError, LimitError)):
+        decode_document(b'{"a":["b"\\' + start + b"[" * 100_000, "x")
+
+
+@given(DOCUMENTS, KEYS, VALUES)
+def test_a_field_that_was_encoded_before_is_put_in(value, name, known):
+    """A document of which one field is known in canonical bytes is encoded to the bytes of the whole, wherever the field stands."""
+    whole = {**value, name: known}
+    assert encode_with(whole, name, encode_document(known)) == encode_document(whole)
+    assert encode_with(value, name, encode_document(known)) == encode_document(whole)
 
 
 @pytest.mark.parametrize("value", [1.5, float("nan"), 2**53, b"bytes", {1: 2}, {"é": 1}, {"a": {1, 2}}, "\ud800"])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from tableformat.digest import digest_of, is_digest
-from tableformat.document import JsonObject, encode_document, encode_known
+from tableformat.document import JsonObject, encode_document, encode_known, encode_with
 from tableformat.errors import CorruptError, FormatError, UnsupportedError, message
 
 __all__ = [
@@ -71,18 +71,23 @@ def check_requires(requires: Requires, known: Collection[str] = FEATURES, *, wri
         )  # fmt: skip
 
 
-def encode_sealed(document: JsonObject) -> bytes:
-    """The canonical bytes of a document that no other file names by digest, with its own digest in `check`."""
-    return encode_known({**document, "check": digest_of(encode_document(document))})
+def encode_sealed(document: JsonObject, known: tuple[str, bytes] | None = None) -> bytes:
+    """The canonical bytes of a document that no other file names by digest, with its own digest in `check`. `known` names one of its
+    fields, of which the canonical bytes are known."""
+    if known is None:
+        return encode_known({**document, "check": digest_of(encode_document(document))})
+    return encode_with({**document, "check": digest_of(encode_with(document, *known))}, *known)
 
 
-def unsealed(document: JsonObject, path: str, *, format_field: str = "format") -> JsonObject:
+def unsealed(
+    document: JsonObject, path: str, *, format_field: str = "format", known: tuple[str, bytes] | None = None
+) -> JsonObject:
     """The document without `check`. Raises `CorruptError` where that is there and is not its digest; of a newer format it
-    may mean something else, which is for the reader to refuse."""
+    may mean something else, which is for the reader to refuse. `known` as in `encode_sealed`."""
     if "check" not in document or document.get(format_field) != 1:
         return document
     rest = {name: value for name, value in document.items() if name != "check"}
-    if (found := digest_of(encode_known(rest))) != document["check"]:
+    if (found := digest_of(encode_with(rest, *known) if known else encode_known(rest))) != document["check"]:
         raise CorruptError(
             message("reading a document", path=path, expected=f"a document with the digest {ascii(document['check'])[:80]}",
                     got=found, todo="restore the file from a copy of the store")

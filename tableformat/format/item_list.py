@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import pyarrow as pa
@@ -75,6 +76,20 @@ class LeafDescriptor:
     def to_json(self) -> JsonObject:
         return {"count": self.count, "digest": self.digest, "first": self.first, "last": self.last, "size": self.size}
 
+    @classmethod
+    def from_json(cls, value: JsonObject, doing: str) -> LeafDescriptor:
+        """Read one of `leaves`; raises `FormatError` for its digest, else `KeyError`, `TypeError` or `ValueError` where it is malformed."""
+        return _described(doing, value["digest"], value["size"], value["count"], value["first"], value["last"])
+
+
+@lru_cache(maxsize=1 << 10, typed=True)  # versions of a table have most leaves in common, and an append reads two
+def _described(doing: str, digest: object, size: Any, count: Any, first: object, last: object) -> LeafDescriptor:
+    if not _is_whole(size) or not _is_whole(count):
+        raise ValueError("sizes and counts from 0")
+    if count > MAX_ITEMS:
+        raise ValueError(f"at most {MAX_ITEMS} items in a leaf")
+    return LeafDescriptor(check_digest(digest, doing), size, count, str(first), str(last))
+
 
 @dataclass(frozen=True, slots=True)
 class ItemList:
@@ -103,16 +118,7 @@ class ItemList:
         ):
             raise FormatError(message(doing, path=place, expected="items or leaves", got=repr(value)[:100]))
         try:
-            described = tuple(
-                LeafDescriptor(
-                    check_digest(x["digest"], doing), int(x["size"]), int(x["count"]), str(x["first"]), str(x["last"])
-                )
-                for x in leaves
-            )
-            if not all(_is_whole(number) for x in leaves for number in (x["size"], x["count"])):
-                raise ValueError("sizes and counts from 0")
-            if any(x["count"] > MAX_ITEMS for x in leaves):
-                raise ValueError(f"at most {MAX_ITEMS} items in a leaf")
+            described = tuple([LeafDescriptor.from_json(leaf, doing) for leaf in leaves])
         except (KeyError, TypeError, ValueError) as error:
             raise FormatError(message(doing, path=place, got=f"a malformed leaf: {error}")) from error
         found = len(items) + sum(leaf.count for leaf in described)

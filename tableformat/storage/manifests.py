@@ -48,6 +48,11 @@ __all__ = [
 
 _TOGETHER_BYTES: Final = 8 << 20
 _WRITERS: Final = 4
+_REMEMBERED: Final[dict[LeafDescriptor, Sequence[Line]]] = {}
+_MAX_REMEMBERED: Final = 8
+_MAX_LINES: Final = 512
+_MAX_CHARACTERS: Final = 512 << 10
+# Of a leaf that is remembered. The last of a list holds some dozens of lines, of less than a kilobyte in a table of few columns.
 
 
 def root_path(digest: str) -> str:
@@ -120,24 +125,55 @@ def append_items(
     backend: Backend, listed: ItemList, items: Sequence[JsonObject], *, inline_bytes: int = INLINE_BYTES
 ) -> ItemList:
     """The item list of `listed` followed by `items`: what `write_items` makes of them all. Reads and writes the leaves at its
-    end alone, a few of some dozens of items but where a large one is finished; holds 65,536 items at most."""
+    end alone, a few of some dozens of items but where a large one is finished; holds 65,536 items at most. A process that appends
+    again and again reads nothing: it remembers the last leaf."""
     if not items:
         return listed
     if not listed.leaves:
         return write_items(backend, [*listed.items, *items], inline_bytes=inline_bytes)
     again = open_leaves(listed.leaves, [item["key"] for item in items])
     kept = listed.leaves[: len(listed.leaves) - again]
-    held = [
-        line
-        for leaf, data, path in _leaf_files(backend, listed.leaves[len(kept) :])
-        for line in decode_lines(data, leaf, path)
-    ]
+    held = list(itertools.chain.from_iterable(_iter_leaf_lines(backend, listed.leaves[len(kept) :])))
     return _write_leaves(backend, kept, itertools.chain(held, map(Line.of, items)))
 
 
 def _write_leaves(backend: Backend, kept: Sequence[LeafDescriptor], lines: Iterable[Line]) -> ItemList:
-    leaves = (*kept, *_put_leaves(backend, encode_leaves(lines)))
+    end: deque[Line] = deque(maxlen=_MAX_LINES)
+    leaves = (*kept, *_put_leaves(backend, encode_leaves(_noted(lines, end))))
+    last = leaves[-1]
+    if last.count <= len(end):
+        _remember(last, list(end)[-last.count :])
     return ItemList(sum(leaf.count for leaf in leaves), leaves=leaves)
+
+
+def _noted(lines: Iterable[Line], end: deque[Line]) -> Iterator[Line]:
+    """The lines, the last of which stand in `end` when they are through."""
+    for line in lines:
+        end.append(line)
+        yield line
+
+
+def _remember(leaf: LeafDescriptor, lines: Sequence[Line]) -> None:
+    """Keep the lines of a small leaf for who appends to its list next. It is named by its digest, so it never goes stale; the last
+    eight are kept."""
+    if len(lines) > _MAX_LINES or sum(len(line.item) for line in lines) > _MAX_CHARACTERS:
+        return
+    _REMEMBERED.pop(leaf, None)
+    for old in list(_REMEMBERED)[: 1 - _MAX_REMEMBERED]:
+        _REMEMBERED.pop(old, None)
+    _REMEMBERED[leaf] = lines
+
+
+def _iter_leaf_lines(backend: Backend, leaves: Sequence[LeafDescriptor]) -> Iterator[Sequence[Line]]:
+    """The lines of each leaf; reads them together like `_leaf_files`, and nothing where all are remembered."""
+    known = [lines for leaf in leaves if (lines := _REMEMBERED.get(leaf)) is not None]
+    if len(known) == len(leaves):
+        yield from known
+        return
+    for leaf, data, path in _leaf_files(backend, leaves):
+        lines = decode_lines(data, leaf, path)
+        _remember(leaf, lines)
+        yield lines
 
 
 def _put_leaves(backend: Backend, encoded: Iterator[tuple[LeafDescriptor, bytes]]) -> Iterator[LeafDescriptor]:
@@ -178,13 +214,13 @@ def iter_lines(backend: Backend, listed: ItemList) -> Iterator[Line]:
 
 
 def last_items(backend: Backend, listed: ItemList) -> Iterator[JsonObject]:
-    """The items of an item list from the last to the first; reads one leaf at a time, and holds it. Parses what is taken."""
+    """The items of an item list from the last to the first; reads one leaf at a time, and holds it. Parses what is taken. What was
+    read or written last is remembered, as by `append_items`."""
     yield from reversed(listed.items)
     for leaf in reversed(listed.leaves):
-        path = leaf_path(leaf.digest)
-        lines = decode_lines(read_verified(backend, path, leaf.digest), leaf, path)
+        [lines] = _iter_leaf_lines(backend, (leaf,))
         for line in reversed(lines):
-            yield decode_document(line.item.encode("utf-8"), path)
+            yield decode_document(line.item.encode("utf-8"), leaf_path(leaf.digest))
 
 
 def items_after(backend: Backend, before: ItemList, listed: ItemList) -> list[JsonObject] | None:

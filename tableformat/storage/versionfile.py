@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from tableformat.digest import Bytes, digest_of
-from tableformat.document import JsonObject, decode_document, encode_known
+from tableformat.document import JsonObject, check_limits, decode_document, encode_document, encode_known
 from tableformat.errors import CorruptError, FormatError, message
-from tableformat.format.documents import NOTHING, Fields, Requires, check_counts, unsealed
+from tableformat.format.documents import NOTHING, Fields, Requires, check_counts, encode_sealed, unsealed
 
 __all__ = ["MAX_INLINE_BYTES", "MAX_VERSION_BYTES", "Input", "Slot", "Tombstone", "VersionFile", "decode_slot"]
 
@@ -80,6 +80,8 @@ class VersionFile:
     """Id of the session that wrote it."""
     extra: JsonObject = field(default_factory=dict)
     """Fields that this library does not know."""
+    root_bytes: bytes | None = field(default=None, repr=False, compare=False)
+    """The canonical bytes of `inline`, where its writer still has them."""
 
     def to_json(self) -> JsonObject:
         """The document."""
@@ -105,10 +107,20 @@ class VersionFile:
             document["inline"] = self.inline
         return document
 
+    def encode(self, path: str) -> bytes:
+        """The bytes of its file, to be written at `path`. Raises what reading them would: what readers refuse is not published."""
+        document, root_bytes = self.to_json(), self.root_bytes
+        if self.inline is not None and root_bytes is None:
+            root_bytes = encode_document(self.inline)
+        data = encode_sealed(document, None if self.inline is None or root_bytes is None else ("inline", root_bytes))
+        check_limits(data, path)
+        VersionFile.from_json(document, path, root_bytes)
+        return data
+
     @classmethod
-    def from_json(cls, document: JsonObject, path: str) -> VersionFile:
+    def from_json(cls, document: JsonObject, path: str, root_bytes: bytes | None = None) -> VersionFile:
         """The version in `document`, read from `path`. Raises `FormatError`; `CorruptError` for an inline root that
-        is not the one named."""
+        is not the one named, whose canonical bytes are `root_bytes` where they are known."""
         fields = Fields(document, path, "version")
         slot = fields.integer("slot")
         report = fields.object("report")
@@ -133,7 +145,7 @@ class VersionFile:
         if (version.predecessor is None) != (slot == 0):
             raise fields.bad("predecessor", "null in slot 0 and nowhere else", version.predecessor)
         if version.inline is not None:
-            _check_inline(version.inline, version, path)
+            _check_inline(root_bytes or encode_known(version.inline), version, path)
         return version
 
 
@@ -175,12 +187,14 @@ Slot = VersionFile | Tombstone
 def decode_slot(data: Bytes, path: str, slot: int | None = None) -> Slot:
     """The version or tombstone in `data`. With `slot`, a document that says another number raises `FormatError`:
     a file that was copied or renamed is not what it seems."""
-    document = unsealed(decode_document(data, path), path)
+    document = decode_document(data, path)
+    root_bytes = encode_known(document["inline"]) if "inline" in document else None
+    document = unsealed(document, path, known=None if root_bytes is None else ("inline", root_bytes))
     found: Slot
     if document.get("kind") == "tombstone":
         found = Tombstone.from_json(document, path)
     else:
-        found = VersionFile.from_json(document, path)
+        found = VersionFile.from_json(document, path, root_bytes)
     if slot is not None and found.slot != slot:
         raise FormatError(message("reading a version", path=path, expected=f"slot {slot}", got=f"slot {found.slot}"))
     return found
@@ -197,7 +211,7 @@ def _input(item: JsonObject, path: str) -> Input:
     )
 
 
-def _check_inline(inline: JsonObject, version: VersionFile, path: str) -> None:
+def _check_inline(data: bytes, version: VersionFile, path: str) -> None:
     if version.root_size > MAX_INLINE_BYTES:
         raise FormatError(
             message(
@@ -207,7 +221,6 @@ def _check_inline(inline: JsonObject, version: VersionFile, path: str) -> None:
                 got=version.root_size,
             )
         )
-    data = encode_known(inline)
     if len(data) != version.root_size or digest_of(data) != version.root:
         raise CorruptError(
             message("reading a version", path=path, expected=f"inline: the root {version.root}, {version.root_size} bytes",

@@ -242,15 +242,15 @@ class Versions:
         version = dataclasses.replace(
             body, slot=slot, commit=new_commit_id(), predecessor=None if head is None else head.root
         )
-        data = encode_sealed(version.to_json())
+        data = version.encode(self._shown(slot))
         if len(data) > MAX_VERSION_BYTES:
             raise LimitError(
                 message("committing a version", path=self._shown(slot), expected=f"a version file of at most {MAX_VERSION_BYTES} bytes",
                         got=len(data), todo="shorten the message or the producer")
             )  # fmt: skip
-        self._decode(data, slot)  # what readers would refuse is not published
         other = self._series.create(slot, data, lambda found: self._decode(found, slot).commit == version.commit)
-        return version, data, None if other is None else self._decode(other, slot)
+        made = dataclasses.replace(version, root_bytes=None)  # which need not be held any longer
+        return made, data, None if other is None else self._decode(other, slot)
 
     def _unchanged(self, head: Slot | None) -> VersionFile:
         version = head if isinstance(head, VersionFile) else self.newest()

@@ -67,7 +67,7 @@ def test_leaves_are_cut_by_keys() -> None:
     "value",
     [
         None, [], {"items": []}, {"count": "1", "items": []}, {"count": 1, "items": [1]}, {"count": 1, "leaves": {}},
-        {"count": 1, "leaves": [{}]}, {"count": 1, "leaves": [leaf(digest="sha256:1")]}, {"count": 1, "leaves": [leaf(size="x")]},
+        {"count": 1, "leaves": [leaf(count=True)]}, {"count": 1, "leaves": [leaf(size=-1)]}, {"count": 1, "leaves": [leaf(digest=[])]}, {"count": 1, "leaves": [{}]}, {"count": 1, "leaves": [leaf(digest="sha256:1")]}, {"count": 1, "leaves": [leaf(size="x")]},
         {"count": 2, "leaves": [leaf()]}, {"count": 1, "items": []},
     ],
 )  # fmt: skip

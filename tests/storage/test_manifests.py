@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tableformat.digest import digest_of
-from tableformat.errors import CorruptError, LimitError, NotFoundError
+from tableformat.errors import CorruptError, FormatError, LimitError, NotFoundError
 from tableformat.format.item_list import ItemList, rank_of
 from tableformat.format.manifest import Manifest
+from tableformat.storage import manifests
 from tableformat.storage.backend import open_backend
 from tableformat.storage.interface import Backend
 from tableformat.storage.manifests import (
@@ -138,6 +140,45 @@ def test_a_list_grows_item_by_item(backend: Backend) -> None:
         written += sum(leaf.count for leaf in listed.leaves if leaf not in before)
     assert listed == write_items(backend, whole)
     assert written / 120 < 150
+
+
+@pytest.mark.parametrize("before", [300, EDGES[1] + 1])
+def test_who_appends_again_reads_nothing(backend: Backend, before: int) -> None:
+    """The end of a list that this process wrote or read last is remembered, while it is short."""
+    counting, whole = FaultBackend(backend), items(before + 4)
+    listed = write_items(backend, whole[:before])
+    for number in range(before, before + 4):
+        listed = append_items(counting, listed, [whole[number]])
+        assert next(last_items(counting, listed)) == whole[number]
+    assert not any(operation.startswith("read") for operation, _ in counting.calls)
+    assert listed == write_items(backend, whole)
+    manifests._REMEMBERED.clear()
+    assert next(last_items(counting, listed)) == whole[-1]
+    assert counting.count("read_many_or_none") == 1
+    append_items(counting, listed, items(before + 5)[-1:])
+    assert counting.count("read_many_or_none") == 1
+
+
+def test_only_short_ends_of_a_few_lists_are_remembered(backend: Backend) -> None:
+    """What is remembered has a bound: eight leaves, of at most 512 lines and 512 KiB."""
+    for number in range(20):
+        write_items(backend, [{"key": f"{number} {item['key']}"} for item in items(1000)])
+    assert len(manifests._REMEMBERED) == 8
+    manifests._REMEMBERED.clear()
+    write_items(backend, [{"key": "a", "text": "x" * (600 << 10)}])
+    same = f"k{ranked(0, 300):07}"
+    long = write_items(backend, [{"key": same, "text": "x" * 40} for _ in range(600)])
+    assert [leaf.count for leaf in long.leaves] == [600]
+    assert not manifests._REMEMBERED
+
+
+def test_a_leaf_that_is_described_otherwise_is_read(backend: Backend) -> None:
+    """What is remembered of a leaf does not answer for a descriptor that says another count of the same file. [MANIFEST-7]"""
+    listed = write_items(backend, items(300))
+    last = listed.leaves[-1]
+    wrong = replace(listed, leaves=(*listed.leaves[:-1], replace(last, count=last.count + 1)))
+    with pytest.raises(FormatError, match=f"{last.count + 1} items"):
+        next(last_items(backend, wrong))
 
 
 def test_what_follows_is_told_without_reading_what_is_common(backend: Backend) -> None:

@@ -1,6 +1,7 @@
 """The documents in slots."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,8 +9,8 @@ from hypothesis import strategies as st
 
 from tableformat.digest import digest_of
 from tableformat.document import encode_document
-from tableformat.errors import CorruptError, FormatError, TableformatError, UnsupportedError
-from tableformat.format.documents import Requires
+from tableformat.errors import CorruptError, FormatError, LimitError, TableformatError, UnsupportedError
+from tableformat.format.documents import Requires, encode_sealed
 from tableformat.storage.versionfile import MAX_INLINE_BYTES, Input, Tombstone, VersionFile, decode_slot
 
 ROOT = {"kind": "root", "entries": []}
@@ -35,6 +36,17 @@ FULL = VersionFile(
 )
 
 
+def nested(depth):
+    """An object of this depth."""
+    return {"a": nested(depth - 1)} if depth > 1 else {}
+
+
+def names(root):
+    """The fields that name a root."""
+    data = encode_document(root)
+    return {"root": digest_of(data), "root_size": len(data), "root_bytes": data}
+
+
 def decode(document, slot=None):
     return decode_slot(json.dumps(document).encode(), "x", slot)
 
@@ -44,6 +56,29 @@ def test_round_trip():
     assert decode_slot(encode_document(FULL.to_json()), "x", 3) == FULL
     tombstone = Tombstone(3, "0f" * 16, DIGEST, TIME, {"why": "expired"})
     assert decode_slot(encode_document(tombstone.to_json()), "x", 3) == tombstone
+
+
+@pytest.mark.parametrize("version", [FULL, replace(FULL, inline=None), replace(FULL, extra={"a": 1, "zoo": []})])
+def test_bytes_of_the_root_are_put_into_those_of_the_version(version):
+    """A version is encoded to the canonical bytes of its document and `check`, be the bytes of the inline root known or not."""
+    data = version.encode("x")
+    assert data == encode_sealed(version.to_json())
+    assert replace(version, root_bytes=ROOT_BYTES).encode("x") == data
+    assert decode_slot(data, "x", 3) == version
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"root_bytes": b"{}"}, CorruptError), ({"inline": {}}, CorruptError), ({"root_size": 1}, CorruptError), ({"slot": 0}, FormatError),
+        ({"time": "now"}, FormatError), ({"session": "No id"}, FormatError), ({"message": "\ud800"}, FormatError), ({"report": {"rows": -1}}, FormatError),
+        ({"extra": {"a": 1.5}}, FormatError), ({"extra": {"a": nested(64)}}, LimitError), ({"inline": nested(64), **names(nested(64))}, LimitError),
+    ],
+)  # fmt: skip
+def test_what_readers_refuse_is_not_encoded(change, error):
+    """A body that no reader would take raises what reading it would. [VERSIONS-14]"""
+    with pytest.raises(error):
+        replace(FULL, **change).encode("x")
 
 
 @pytest.mark.parametrize("field", [f for f in FULL.to_json() if f not in ("inline", "colour")])
