@@ -19,11 +19,12 @@ __all__ = ["MAX_TARGET_ROWS", "Cutter", "check_key_type", "check_keys", "key_has
 
 MAX_TARGET_ROWS: Final = 1 << 20
 """The target of a part's rows stops growing here."""
-_GROWTH: Final = 256
-# The target grows with the rows before it, to a 256th of them: a table of any length has some hundreds of parts, and a
-# row inserted anywhere rewrites about a hundredth of what stands before it (measured over 240 insertions into 1M rows
-# with a least target of 4,096: 0.7 % on average, 1.8 % at the 95th percentile). Targets are powers of two and the hash is
-# compared with nested thresholds, so an insertion changes no cut but those near it.
+_LEAST_PARTS: Final = 256
+_GROWTH: Final = 64
+# Some 256 parts have the least target; from there on the target is a 64th of the rows before it. So a table of any length has
+# some hundreds of parts, and a row inserted anywhere rewrites about a hundredth of it, or of 1M rows the least there is
+# (spec/decisions/002). Targets are powers of two and the hash is compared with nested thresholds, so an insertion changes
+# no cut but those near it.
 
 _U64 = np.uint64
 _SECRET: Final = _U64(0x1CAD21F72C81017C ^ 0xDB979083E96DD4DE)  # bytes 8–24 of XXH3's default secret, folded
@@ -130,8 +131,8 @@ class Cutter:
     """Says where the rows of a keyed table are cut into parts.
 
     A part ends after a row whose hash is below 2^64 / target, no sooner than a quarter of the target and no later than
-    twice the target after the last cut; the target is the least target, or the power of two at or below a 256th of the
-    rows that stand before the part, whichever is more.
+    twice the target after the last cut. The target is the least target while fewer than 256 times as many rows stand before
+    the part; then the power of two at or below a 64th of those rows.
     """
 
     def __init__(self, least_rows: int, first_row: int = 0) -> None:
@@ -141,7 +142,9 @@ class Cutter:
         self._target = self._plan()
 
     def _plan(self) -> int:
-        return max(self._least, min(1 << max((self._row // _GROWTH).bit_length() - 1, 0), MAX_TARGET_ROWS))
+        if self._row < _LEAST_PARTS * self._least:
+            return self._least
+        return max(self._least, min(1 << ((self._row // _GROWTH).bit_length() - 1), MAX_TARGET_ROWS))
 
     def next_end(self, hashes: Hashes, at: int) -> int | None:
         """Where the open part ends in this batch: the count of its rows up to and including the last one of the part.

@@ -7,6 +7,7 @@ The *content digest* in it covers what a reader sees and nothing of how it is st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -37,6 +38,7 @@ __all__ = [
 
 RESERVED_KINDS: Final = frozenset({"view", "query", "selection"})
 """Kinds of entry that will come; nothing may use these words meanwhile."""
+_XXH3: Final = re.compile("[0-9a-f]{16}")
 
 
 def hex_part(digest: str) -> str:
@@ -60,6 +62,8 @@ class PartFile:
     """Ids of the columns that are read from it; None: all that the part has."""
     schema: str | None = None
     """The digest of its columns as they stand in it (`schema_digest`); None where its writer did not say."""
+    xxh3: str | None = None
+    """XXH3-64 of the file as 16 hex digits, for readers that have read all of it; None where its writer did not say."""
 
     @property
     def path(self) -> str:
@@ -75,13 +79,15 @@ class PartFile:
         }
         if self.schema is not None:
             value["schema"] = self.schema
+        if self.xxh3 is not None:
+            value["xxh3"] = self.xxh3
         return value
 
     @classmethod
     def from_json(cls, value: JsonObject) -> PartFile:
         """Read one of `files`; raises `KeyError`, `TypeError` or `ValueError` where it is malformed."""
         doing = "reading a part in a manifest"
-        columns, schema = value["columns"], value.get("schema")
+        columns, schema, xxh3 = value["columns"], value.get("schema"), value.get("xxh3")
         file = cls(
             check_digest(value["digest"], doing),
             _size(value["size"]),
@@ -89,9 +95,12 @@ class PartFile:
             check_digest(value["footer"]["digest"], doing),
             None if columns is None else tuple(_id(number) for number in _list(columns)),
             None if schema is None else check_digest(schema, doing),
+            xxh3,
         )
         if file.footer_size > file.size:
             raise ValueError("a footer longer than its file")
+        if xxh3 is not None and not (isinstance(xxh3, str) and _XXH3.fullmatch(xxh3)):
+            raise ValueError(f"no XXH3-64: {xxh3!r}")
         return file
 
 

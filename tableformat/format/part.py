@@ -6,7 +6,7 @@ by the same library give the same file and so the same name (spec/part.md). No c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from tableformat.digest import digest_of
 from tableformat.document import JsonObject, encode_document
 from tableformat.errors import CorruptError, FormatError, LimitError, message
+from tableformat.format.encodings import writer_options
 from tableformat.format.footer import check_footer
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Layout",
     "PartEncoder",
     "check_tail",
-    "leaf_paths",
     "parse_footer",
     "plan_group_rows",
     "split_footer",
@@ -44,7 +44,6 @@ _CHUNK_BYTES: Final = 2 << 20
 # 1-KB rows took 19 ms with groups of 1,024 rows and 662 ms with groups of 131,072.
 _MIN_GROUP_ROWS: Final = 256
 _MAX_GROUP_ROWS: Final = 65_536
-_FLAT_BYTES: Final = 4_096  # longest string whose statistics stay in the footer; pyarrow's own limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,65 +94,6 @@ def plan_group_rows(widest_bytes: float) -> int:
     return min(max(1 << max(rows.bit_length() - 1, 0), _MIN_GROUP_ROWS), _MAX_GROUP_ROWS)
 
 
-def leaf_paths(schema: pa.Schema) -> Iterator[tuple[str, pa.DataType, int]]:
-    """The Parquet path, Arrow type and nesting of each leaf column, in the order of the file."""
-    for field in schema:
-        yield from _leaves(field.name, field.type, 0)
-
-
-def _leaves(path: str, type_: pa.DataType, depth: int) -> Iterator[tuple[str, pa.DataType, int]]:
-    if pa.types.is_struct(type_):
-        for field in type_:
-            yield from _leaves(f"{path}.{field.name}", field.type, depth + 1)
-    elif pa.types.is_map(type_):
-        yield from _leaves(f"{path}.key_value.key", type_.key_type, depth + 1)
-        yield from _leaves(f"{path}.key_value.value", type_.item_type, depth + 1)
-    elif pa.types.is_list(type_) or pa.types.is_fixed_size_list(type_):
-        yield from _leaves(f"{path}.list.element", type_.value_type, depth + 1)
-    else:
-        yield path, type_, depth
-
-
-def _writer_options(schema: pa.Schema, layout: Layout) -> dict[str, Any]:
-    """Encodings and statistics of each leaf, by type (spec/part.md, "Encodings")."""
-    dictionary: list[str] = []
-    statistics: list[str] = []
-    encodings: dict[str, str] = {}
-    for path, type_, depth in leaf_paths(schema):
-        name = path.rsplit(".", 1)[-1]
-        if pa.types.is_string(type_):
-            if name in ("checksum", "digest") and depth:
-                encodings[path] = "PLAIN"  # 64 hex digits a row, all different
-            else:
-                dictionary.append(path)
-                if not depth:
-                    statistics.append(path)
-        elif pa.types.is_boolean(type_):
-            statistics.append(path)
-        elif pa.types.is_integer(type_) or pa.types.is_temporal(type_):
-            statistics.append(path)
-            encodings[path] = "DELTA_BINARY_PACKED"
-        elif pa.types.is_decimal(type_):
-            statistics.append(path)
-            encodings[path] = "PLAIN"
-        else:
-            encodings[path] = "PLAIN"  # floats and binary: a dictionary costs time and gains nothing
-            if pa.types.is_floating(type_) and not depth and type_.bit_width > 16:
-                statistics.append(path)
-    return {
-        "use_dictionary": dictionary or False,
-        "column_encoding": encodings or None,
-        "write_statistics": statistics or False,
-        "compression": layout.codec,
-        "compression_level": layout.level,
-        "version": "2.6",
-        "data_page_version": "1.0",
-        "write_page_index": True,
-        "write_page_checksum": True,
-        "store_schema": True,
-    }
-
-
 class PartEncoder:
     """Writes one part to `sink`, a callable that takes each run of bytes in order.
 
@@ -167,22 +107,30 @@ class PartEncoder:
         self._sink = _SinkFile(sink)
         told = None if column_json is None else {FOOTER_KEY: encode_document(column_json)}
         self.schema = schema.with_metadata(told)
-        self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), self.schema, **_writer_options(schema, layout))
+        self._layout = layout
+        self._writer: pq.ParquetWriter | None = None
         self.rows = 0
 
     def write(self, group: pa.Table) -> None:
         """Append one row group; its columns have the names and types of the schema."""
-        self._writer.write_table(
+        self._opened(group).write_table(
             group.replace_schema_metadata(self.schema.metadata), row_group_size=max(group.num_rows, 1)
         )
         self.rows += group.num_rows
 
     def close(self) -> Footer:
         """Write the footer and return what the manifest records of it."""
-        self._writer.close()
+        self._opened(self.schema.empty_table()).close()
         tail = self._sink.tail()
         size = int.from_bytes(tail[-8:-4], "little") + 8
         return Footer(size, digest_of(tail[-size:]), self._sink.written)
+
+    def _opened(self, group: pa.Table) -> pq.ParquetWriter:
+        """The writer of the file, whose first row group says which columns are worth compressing."""
+        if self._writer is None:
+            options = writer_options(group, self._layout.codec, self._layout.level)
+            self._writer = pq.ParquetWriter(pa.PythonFile(self._sink, "w"), self.schema, **options)
+        return self._writer
 
 
 @dataclass(frozen=True, slots=True)

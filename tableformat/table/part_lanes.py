@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 import pyarrow as pa
+import xxhash
 
 from tableformat.digest import PREFIX
 from tableformat.format.manifest import Part, PartFile
@@ -38,7 +39,7 @@ class CutPart:
     """A part while the lanes work on it. Its fields belong to the lane that is named beside them."""
 
     __slots__ = (
-        "bytes", "chosen", "encoder", "found", "groups", "hash", "held", "index", "rows", "sink", "stats", "values",
+        "bytes", "chosen", "encoder", "found", "groups", "hash", "held", "index", "rows", "sink", "stats", "values", "xxh3",
     )  # fmt: skip
 
     def __init__(self, arrow: pa.Schema, stats_at: Sequence[int], index: int) -> None:
@@ -52,7 +53,7 @@ class CutPart:
         self.found: Found | None = None  # columns that an earlier part has; None where all are stored
         self.chosen: list[int] | None = None  # positions of the columns that are stored; None for all
         self.encoder: PartEncoder | None = None  # encode lane
-        self.hash = hashlib.sha256()  # store lane
+        self.hash, self.xxh3 = hashlib.sha256(), xxhash.xxh3_64()  # store lane
         self.sink: Sink | None = None
 
 
@@ -271,6 +272,7 @@ class PartLanes:
             part.sink = self._backend.writer("data")
             self._sinks.add(part.sink)
         part.hash.update(piece)
+        part.xxh3.update(piece)
         part.sink.write(piece)
 
     def _finish_storing(self, part: CutPart, footer: Footer, schema: str) -> None:
@@ -278,8 +280,9 @@ class PartLanes:
         assert sink is not None
         columns = None if part.chosen is None else tuple(sorted(self._ids[at] for at in part.chosen))
         file = PartFile(
-            PREFIX + part.hash.hexdigest(), footer.file_size, footer.size, footer.digest, columns, schema=schema
-        )
+            PREFIX + part.hash.hexdigest(), footer.file_size, footer.size, footer.digest, columns, schema=schema,
+            xxh3=part.xxh3.hexdigest(),
+        )  # fmt: skip
         kept = () if part.found is None else kept_files(part.found.part, part.found.columns)
         stats = {str(self._ids[at]): found.to_json() for at, found in part.stats.items()}
         self.parts[part.index] = Part(part.rows, part.bytes, (*kept, file), self._values(part), stats)

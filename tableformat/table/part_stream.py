@@ -37,8 +37,9 @@ _SAMPLE_ROWS: Final = 1024
 _SAMPLE_BYTES: Final = 16 << 20
 _ARRIVAL_ROWS: Final = 1 << 20
 _KEY_ROWS: Final = 4096
-_KEY_BYTES: Final = 4 << 20
-# A keyed table is cut finely, so that an edit rewrites little: about every 4,096 rows at first, sooner where rows are fat.
+_KEY_BYTES: Final = (512 << 10, 4 << 20)
+# A keyed table is cut finely, so that an edit rewrites little: at first about every 4,096 rows, later where these are less than
+# 512 KiB and sooner where they are more than 4 MiB.
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +149,8 @@ class PartStream:
             waiting, self._waiting = self._waiting, []
             sample = pa.concat_tables(waiting).combine_chunks() if waiting else self._arrow.empty_table()
             widest, total = _sample_widths(sample)
-            if self._key:
-                rows = self._wanted_rows or _power_of_two(_KEY_BYTES / max(total, 1), 64, _KEY_ROWS)
-            else:
-                rows = self._wanted_rows or _ARRIVAL_ROWS
+            planned = _least_target(total) if self._key else _ARRIVAL_ROWS
+            rows = self._wanted_rows or planned
             self._layout = Layout(plan_group_rows(widest), rows, cut="key" if self._key else "arrival")
             self._lanes.layout = self._layout
             for table in waiting:
@@ -375,5 +374,8 @@ def _leaf_bytes(array: pa.Array) -> list[int]:
     return [decoded_bytes(array)]
 
 
-def _power_of_two(value: float, least: int, most: int) -> int:
-    return min(max(1 << max(int(value).bit_length() - 1, 0), least), most)
+def _least_target(row_bytes: float) -> int:
+    """Rows of the first parts of a keyed table whose rows take `row_bytes` decoded bytes on average."""
+    least, most = (size / max(row_bytes, 1) for size in _KEY_BYTES)
+    rows = int(max(least, min(most, _KEY_ROWS)))
+    return min(max(1 << max(rows.bit_length() - 1, 0), 64), 65_536)

@@ -25,12 +25,11 @@ from tableformat.table.batches import batch_of, joined, select
 from tableformat.table.cell_reader import CellReader
 from tableformat.table.group_cache import GroupCache
 from tableformat.table.open_part import OpenPart
-from tableformat.table.ordered import LOCAL_THREADS, REMOTE_THREADS, run_ordered
+from tableformat.table.ordered import LOCAL_FLIGHT_BYTES, REMOTE_THREADS, run_ordered
 from tableformat.table.part_reader import PartReader
 from tableformat.table.recipe import duckdb_view
 from tableformat.table.row_groups import iter_taken
 from tableformat.table.scan import (
-    SPAN_BYTES,
     PartRows,
     Span,
     part_starts,
@@ -46,6 +45,7 @@ from tableformat.table.source import TableSource
 __all__ = ["Piece", "Reading", "resolve"]
 
 _TAKE_ROWS: Final = 1 << 16
+_WHOLE_PART_BYTES: Final = 8 << 20  # decoded bytes of parts that one task opens and reads
 _SMALL_BYTES: Final = 1 << 20
 # Decoded bytes of small parts that one task reads: handing over to a thread has its price, and so has memory that is not in
 # the cache any more when the caller comes to it.
@@ -179,9 +179,10 @@ class Reading:
     # -- ranges
 
     def _scan(self, rows: range, columns: list[str], where: Bound | None) -> Iterator[Piece]:
-        threads = LOCAL_THREADS if self.source.backend.is_local else REMOTE_THREADS
+        is_local, budget = self.source.backend.is_local, self.source.limits.flight_bytes
+        budget = min(budget, LOCAL_FLIGHT_BYTES) if is_local else budget
         tasks = self._scan_tasks(rows, columns, where)
-        for pieces in run_ordered(tasks, self.source.limits.flight_bytes, threads):
+        for pieces in run_ordered(tasks, budget, None if is_local else REMOTE_THREADS):
             yield from pieces
 
     def _scan_tasks(
@@ -195,7 +196,7 @@ class Reading:
         may_match = None if where is None else lambda part: where.may_match(self._parts.part_bounds(part))
         for wanted in plan_parts(parts, self.starts(), self._narrowed(rows, where), may_match):
             part = parts[wanted.part]
-            if part.bytes <= SPAN_BYTES:  # small parts are read together, and their footers there
+            if part.bytes <= _WHOLE_PART_BYTES:  # small parts are read together, and their footers there
                 small.append(wanted)
                 small_bytes += part.bytes
                 if small_bytes >= most:

@@ -16,7 +16,7 @@ from tableformat.table.batches import joined
 from tableformat.table.distant_rows import Taken, iter_distant
 from tableformat.table.group_cache import GroupCache
 from tableformat.table.open_part import OpenFile, OpenPart
-from tableformat.table.ordered import LOCAL_THREADS, run_ordered
+from tableformat.table.ordered import run_ordered
 from tableformat.table.part_reader import PartReader
 from tableformat.table.scan import SPAN_BYTES, GroupRows, plan_take, plan_take_groups
 from tableformat.table.selection import Positions
@@ -61,7 +61,7 @@ def iter_taken(
             yield from chain.from_iterable(task.run(True) for task in ahead)
         else:
             runs = ((partial(task.run, False), 0.0) for task in ahead)
-            yield from chain.from_iterable(run_ordered(runs, 0.0, LOCAL_THREADS))
+            yield from chain.from_iterable(run_ordered(runs, 0.0))
 
 
 def _tasks(

@@ -1,7 +1,7 @@
-"""Files of small parts, read in one go: footer and pages by one request, parsed once.
+"""Files of small parts, read in one go: footer and pages by one request, checked by one sum, parsed once.
 
-A table with a key has a part about every 10,000 rows. To open such a file twice, once for its footer and once for its pages,
-takes as long as to decode a third of it.
+A table with a key has some hundreds of parts. To open such a file twice, once for its footer and once for its pages, takes as long
+as to decode a third of it; to verify the CRC of each page a quarter of that time (pyarrow's runs at 2.4 GB/s, XXH3 at 30).
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import xxhash
 
-from tableformat.errors import FormatError, message
+from tableformat.errors import CorruptError, FormatError, message
 from tableformat.format.footer import check_footer
 from tableformat.format.manifest import PartFile
 from tableformat.format.part import check_tail
@@ -32,19 +33,19 @@ class WholeFile:
 
     data: bytes
     opened: pq.ParquetFile
-    """The same, with its footer parsed and its page checksums to be verified."""
+    """The same, with its footer parsed. The bytes are those that were written, or the checksums of pages are still to be verified."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Some of the bytes; fewer at the end of the file."""
         return self.data[offset : offset + length]
 
 
-def open_file(source: Any, metadata: pq.FileMetaData | None) -> pq.ParquetFile:
-    """A file whose pages are verified against their checksums as they are read."""
+def open_file(source: Any, metadata: pq.FileMetaData | None, *, is_verified: bool = False) -> pq.ParquetFile:
+    """A file whose pages are verified against their checksums as they are read, unless its bytes were."""
     return pq.ParquetFile(
         source,
         metadata=metadata,
-        page_checksum_verification=True,
+        page_checksum_verification=not is_verified,
         thrift_string_size_limit=THRIFT_BYTES,
         thrift_container_size_limit=THRIFT_BYTES,
     )
@@ -53,16 +54,23 @@ def open_file(source: Any, metadata: pq.FileMetaData | None) -> pq.ParquetFile:
 def read_whole(backend: Backend, file: PartFile, metadata: pq.FileMetaData | None) -> WholeFile:
     """All bytes of a file that a manifest describes; its footer is checked where `metadata` is None.
 
-    Raises `CorruptError` where the footer is not the one in the manifest, `FormatError` where it is none.
+    Raises `CorruptError` where the bytes or the footer are not those in the manifest, `FormatError` where it is none.
     """
     data = backend.read(file.path, 0, file.size)
+    is_verified = file.xxh3 is not None
+    if is_verified and (found := xxhash.xxh3_64_hexdigest(data)) != file.xxh3:
+        raise CorruptError(
+            message(
+                "reading a part", path=file.path, expected=f"XXH3-64 {file.xxh3}", got=found, todo="verify the store"
+            )
+        )
     source = pa.BufferReader(data)
     if metadata is not None:
-        return WholeFile(data, open_file(source, metadata))
+        return WholeFile(data, open_file(source, metadata, is_verified=is_verified))
     tail = data[file.size - file.footer_size :]
     check_tail(tail, file.path, size=file.footer_size, digest=file.footer_digest)
     try:
-        opened = open_file(source, None)
+        opened = open_file(source, None, is_verified=is_verified)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise FormatError(message("reading a Parquet footer", path=file.path, got=str(error)[:300])) from error
     check_footer(tail, opened.metadata, file.path, digest=file.footer_digest)

@@ -34,9 +34,8 @@ def worded_cuts(hashes: np.ndarray, least: int) -> list[int]:
     ends: list[int] = []
     start = 0
     for row, value in enumerate(hashes.tolist(), start=1):
-        before = start // 256
-        power = 1 << max(before.bit_length() - 1, 0)
-        target = max(least, min(power, 1 << 20))
+        power = 1 << max((start // 64).bit_length() - 1, 0)
+        target = least if start < 256 * least else max(least, min(power, 1 << 20))
         if row - start >= target // 4 and (value < (2**64 - 1) // target or row - start == 2 * target):
             ends.append(row)
             start = row

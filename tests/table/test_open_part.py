@@ -117,7 +117,7 @@ def test_small_files_are_read_in_one_go(tmp_path: Path) -> None:
     that is cut, changed in its footer or in a page is refused either way."""
     store = tableformat.open_store(tmp_path / "store")
     rows = pa.table({"id": np.arange(20_000), "name": [f"n{n % 7}" for n in range(20_000)], "x": np.arange(20_000) / 3})
-    with store.draft("a") as draft, draft.table("t", key="id") as table:
+    with store.draft("a") as draft, draft.table("t", key="id", part_rows=4096) as table:
         table.extend(rows)
     table = store["a"]["t"]
     reads: list[tuple[str, int]] = []

@@ -226,3 +226,15 @@ def test_memory_is_bounded(backend):
     result = stream.finish()
     assert result.rows == 120_000
     assert most < FLIGHT_BYTES + (48 << 20)
+
+
+@pytest.mark.parametrize(
+    ("width", "rows"), [(9, 32_768), (32, 16_384), (116, 4096), (1000, 4096), (2000, 2048), (1 << 17, 64)]
+)
+def test_parts_of_keyed_tables_begin_small(tmp_path, width, rows):
+    """About 4,096 rows, more where that is less than 512 KiB, and fewer where it is more than 4 MiB."""
+    schema = Schema.from_user(pa.schema({"id": pa.int64(), "raw": pa.binary(width - 8)}))
+    stream = PartStream(open_backend(str(tmp_path / "store")), schema, key=["id"])
+    raw = pa.array([bytes(width - 8)] * 1024, pa.binary(width - 8))
+    stream.write([pa.array(np.arange(1024)), raw])
+    assert stream.finish().layout.part_rows == rows

@@ -381,11 +381,15 @@ def flipped(path: str, at: int) -> None:
 
 
 def test_damaged_footer(tmp_path: Path) -> None:
-    """A footer that is not the one in the manifest is refused before it is parsed. [READ-1]"""
-    table = store_table(tmp_path, {"id": int}, {"id": list(range(50))})
+    """A footer that is not the one in the manifest is refused before it is parsed, by its digest or by the sum of a file that is
+    read whole. [READ-1]"""
+    rows = {"id": list(range(50)), "text": ["x" * 50] * 50, "other": ["x" * 50] * 50}
+    table = store_table(tmp_path, {"id": int, "text": str, "other": str}, rows)
     flipped(table.files()[0], -60)
-    with pytest.raises(CorruptError, match="sha256"):
+    with pytest.raises(CorruptError, match="XXH3"):
         table.to_arrow()
+    with pytest.raises(CorruptError, match="sha256"):
+        table.select("id").to_arrow()
 
 
 def test_damaged_page(tmp_path: Path) -> None:

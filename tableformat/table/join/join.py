@@ -25,7 +25,7 @@ from tableformat.table.join.merge import iter_merged
 from tableformat.table.join.names import flat_names
 from tableformat.table.join.pages import iter_pages
 from tableformat.table.join.pairs import How, Pairs, take_rows
-from tableformat.table.join.plan import Plan, Strategy, budget_of, can_align, choose
+from tableformat.table.join.plan import Plan, Strategy, budget_of, can_align, can_merge, choose
 from tableformat.table.join.sides import Side, SideFacts, TableSide
 from tableformat.table.join.spill import iter_spilled
 from tableformat.table.rows import MediaMode, Row
@@ -97,9 +97,11 @@ class Join:
     def plan(self, columns: Sequence[str], memory: int) -> Plan:
         """How it is read. Reads the footer of one part of each table at most."""
         left, right = self.facts(columns)
-        if len(self.pairs) == 1 and self.pairs[0].is_plain(1):
+        comparable = all(pair.is_ordered for pair in self.pairs)
+        is_held = not (can_align(left, right) or can_merge(left, right, comparable=comparable))
+        if is_held and len(self.pairs) == 1 and self.pairs[0].is_plain(1):  # statistics of every part are asked for
             right = replace(right, index_row_bytes=self.right.index_row_bytes(self.pairs[0].right))
-        return choose(self.how, left, right, memory, comparable=all(pair.is_ordered for pair in self.pairs))
+        return choose(self.how, left, right, memory, comparable=comparable)
 
     def facts(self, columns: Sequence[str]) -> tuple[SideFacts, SideFacts]:
         """What is known of both sides when `columns` are read."""
