@@ -263,7 +263,7 @@ class JoinedTable:
                 yield rows_only(len(run))
                 continue
             arrays = chosen.join.arrays(run, names)
-            yield pa.RecordBatch.from_arrays(chosen.logical(names, arrays, len(run), media), schema=schema)
+            yield pa.RecordBatch.from_arrays(chosen.logical(names, arrays, media), schema=schema)
 
     def to_arrow(self, media: str = "cells", *, memory: Memory = None) -> pa.Table:
         """All rows as an Arrow table; holds them. With `media="bytes"` each cell holds its bytes `inline`."""

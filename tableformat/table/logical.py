@@ -37,13 +37,17 @@ class Logical:
 
     def convert(self, arrays: Sequence[pa.Array], rows: int) -> pa.RecordBatch:
         """A batch of `rows` rows from the columns in storage types."""
+        if not arrays:
+            return rows_only(rows)
+        return pa.RecordBatch.from_arrays(self.columns(arrays), schema=self.schema)
+
+    def columns(self, arrays: Sequence[pa.Array]) -> list[pa.Array]:
+        """The columns in logical types from those in storage types."""
         converted = []
         for array, target, rewriter in zip(arrays, self._targets, self._rewriters, strict=True):
             moved = rewriter.convert(array) if rewriter is not None else array
             converted.append(moved if target is None else _logical(moved, target))
-        if not converted:
-            return rows_only(rows)
-        return pa.RecordBatch.from_arrays(converted, schema=self.schema)
+        return converted
 
 
 def absolute_cells(prefix: str) -> CellConvert:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -236,9 +236,8 @@ def _around(one: Bounds, other: Bounds) -> Bounds:
 
 def group_starts(metadata: pq.FileMetaData) -> Positions:
     """The first row of each row group of a file, and the number of all rows at the end."""
-    starts: Positions = np.zeros(metadata.num_row_groups + 1, np.int64)
-    np.cumsum([metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)], out=starts[1:])
-    return starts
+    counts = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
+    return np.array(list(accumulate(counts, initial=0)), np.int64)
 
 
 def unit_starts(files: Sequence[OpenFile], rows: int) -> Positions:

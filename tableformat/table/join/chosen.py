@@ -212,8 +212,8 @@ class Chosen(Side):
     def classes_of(self, column: str, layer: str | None) -> Classes | None:
         return self.join.classes_of(column, layer)
 
-    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
-        return self.join.logical(columns, arrays, rows, media)
+    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], media: str) -> list[pa.Array]:
+        return self.join.logical(columns, arrays, media)
 
     def inputs(self) -> list[Input]:
         return [*self.join.left.inputs(), *self.join.right.inputs()]

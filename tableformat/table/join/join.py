@@ -350,12 +350,12 @@ class Join:
         side, own = self._places[column]
         return (self.left, self.right)[side].classes_of(own, layer)
 
-    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
+    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], media: str) -> list[pa.Array]:
         found: dict[str, pa.Array] = {}
         for side, own in enumerate((self.left, self.right)):
             mine = [name for name in columns if self._places[name][0] == side]
             given = [array for name, array in zip(columns, arrays, strict=True) if self._places[name][0] == side]
-            found.update(zip(mine, own.logical(self.of_side(mine, side), given, rows, media), strict=True))
+            found.update(zip(mine, own.logical(self.of_side(mine, side), given, media), strict=True))
         return [found[name] for name in columns]
 
 

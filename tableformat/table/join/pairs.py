@@ -32,6 +32,7 @@ How = Literal["inner", "left", "right", "outer", "semi", "anti"]
 KINDS: Final = ("inner", "left", "right", "outer", "semi", "anti")
 RUN_ROWS: Final = 1 << 17
 """Pairs that are made at a time, however often keys stand."""
+_ZEROS: Final[Positions] = np.broadcast_to(np.int64(0), 1 << 40)  # eight bytes in memory
 
 
 def keeps_left(how: How) -> bool:
@@ -46,7 +47,7 @@ def keeps_right(how: How) -> bool:
 
 def unnumbered(count: int) -> Positions:
     """`count` zeros, where nobody asks for the numbers of rows. They take no memory, and cannot be written to."""
-    return np.broadcast_to(np.int64(0), count)
+    return _ZEROS[:count]
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ class Side(ABC):
         """What `Table.classes_of` tells of a column."""
 
     @abstractmethod
-    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
+    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], media: str) -> list[pa.Array]:
         """The columns as users of Arrow are given them."""
 
     @abstractmethod
@@ -218,7 +218,7 @@ class TableSide(Side):
     def classes_of(self, column: str, layer: str | None) -> Classes | None:
         return self.table.classes_of(column, layer)
 
-    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], rows: int, media: str) -> list[pa.Array]:
+    def logical(self, columns: Sequence[str], arrays: Sequence[pa.Array], media: str) -> list[pa.Array]:
         if not columns:
             return []
         asked = (media, tuple(columns))
@@ -228,7 +228,7 @@ class TableSide(Side):
             prefix = prefix if prefix is not None else self._source.backend.uri("data") + "/"
             cells = absolute_cells(prefix) if media == "cells" else inlined_cells(self._reading.cells)
             self._converters = {asked: (converter := Logical(self._of(columns), cells))}
-        return list(converter.convert(arrays, rows).columns)
+        return converter.columns(arrays)
 
     def _of(self, columns: Sequence[str]) -> Schema:
         """The schema of these columns, each once and as they stand: annotations only where they are named."""
