@@ -21,7 +21,7 @@ class Limits:
     """Decoded row groups that a handle keeps for reads of single rows."""
     flight_bytes: int = 64 << 20
     """Decoded bytes that a scan reads ahead, besides what the caller holds; at least two row groups, and of files of this machine
-    16 MiB at most."""
+    32 MiB at most."""
     media_bytes: int = 32 << 20
     """Bytes of media that are fetched in one go, besides a single one that has more."""
 
