@@ -53,6 +53,8 @@ class OpenFile:
         """Where they stand, where they are found by id; empty for a file with exactly the columns of the table."""
         self.whole: WholeFile | None = None
         """Its bytes, where they were read in one go with the footer."""
+        self.idle: list[tuple[pa.NativeFile, pq.ParquetFile]] = []
+        """Where it lies on this machine: as it was opened to read some row groups, for who reads the next; at most one for each thread."""
 
     def leaf_numbers(self, names: Sequence[str]) -> list[int]:
         """The numbers of the leaves of some of its columns."""

@@ -323,9 +323,10 @@ class PartReader:
             return [rows_only(rows)] if rows else []
         batches: list[pa.RecordBatch]
         try:
+            source = None
             if (whole := file.whole) is None:
-                source = self._file(file, groups, names, held)
-                opened, read = open_file(source, metadata), lambda at, size: bytes(source.read_at(size, at))
+                source, opened = self._opened(file, groups, names, held)
+                read = lambda at, size: bytes(source.read_at(size, at))  # noqa: E731 - as that of a whole file
             else:
                 opened, read = whole.opened, whole.read_at
             pieces = self._bounded_rows(file, groups, leaves, read)
@@ -335,6 +336,8 @@ class PartReader:
                 ).to_batches()
             else:
                 batches = list(self._read_pieces(opened, groups, leaves, pieces, path))
+            if isinstance(source, pa.OSFile):
+                file.idle.append((source, opened))
         except TableformatError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -386,12 +389,19 @@ class PartReader:
                         )
                     ) from error
 
-    def _file(self, file: OpenFile, groups: Sequence[int], names: Sequence[str], held: RangeFile | None) -> Any:
-        """The file for pyarrow; of a remote one the chunks that will be read are fetched now."""
+    def _opened(
+        self, file: OpenFile, groups: Sequence[int], names: Sequence[str], held: RangeFile | None
+    ) -> tuple[pa.NativeFile, pq.ParquetFile]:
+        """The file, and what reads it; of a remote one the chunks that will be read are fetched now."""
         local = self._backend.local_path(file.path)
-        if local is not None:
-            return pa.OSFile(local)
-        return pa.PythonFile(held or self.fetch(file, groups, names), "r")
+        if local is None:
+            source = pa.PythonFile(held or self.fetch(file, groups, names), "r")
+        else:
+            try:
+                return file.idle.pop()
+            except IndexError:
+                source = pa.OSFile(local)
+        return source, open_file(source, file.metadata)
 
     def _bounded_rows(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int], read: ReadAt) -> int | None:
         """How many rows may be decoded at a time so that the limit holds whatever pages say; None: all of them.

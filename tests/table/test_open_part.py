@@ -291,3 +291,22 @@ def test_any_part_is_read_right(data: st.DataObject, tmp_path_factory: pytest.Te
         picked = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=20))
         assert values(table.take(picked)) == [rows[row] for row in picked]
     assert values(table.where(col("id") >= 45)) == [row for row in rows if row["id"] >= 45]
+
+
+def test_a_file_is_opened_once_for_each_thread_that_reads_it(tmp_path: Path) -> None:
+    """Row groups that are read one after another are read from one open file; after an error it is not used again."""
+    store = tableformat.open_store(tmp_path / "store")
+    with store.draft("a") as draft, draft.table("t") as table:
+        table.extend(pa.table({"id": np.arange(300_000), "x": np.random.default_rng(1).random(300_000)}))
+    reading = store["a"]["t"]._reading
+    opened = reading._parts.open(reading.parts()[0], ["id"])
+    file = opened.files[0]
+    for unit in range(3):
+        opened.read([unit], ["id"])
+    assert len(file.idle) == 1
+    source = file.idle[0][0]
+    source.close()
+    with pytest.raises(ValueError, match="closed file"):
+        opened.read([3], ["id"])
+    assert not file.idle
+    assert opened.read([3], ["id"])[0].num_rows == 65_536
