@@ -26,7 +26,7 @@ from tableformat.format.types import Field
 from tableformat.table.batches import rows_only
 from tableformat.table.deleted_rows import DeletedRows
 from tableformat.table.selection import Positions
-from tableformat.table.whole_file import WholeFile
+from tableformat.table.whole_file import RangedFile, WholeFile
 
 __all__ = ["OpenFile", "OpenPart", "ReadGroups", "fields_of", "group_starts", "unit_starts"]
 
@@ -53,7 +53,7 @@ class OpenFile:
         """Where they stand, where they are found by id; empty for a file with exactly the columns of the table."""
         self.whole: WholeFile | None = None
         """Its bytes, where they were read in one go with the footer."""
-        self.idle: list[tuple[pa.NativeFile, pq.ParquetFile]] = []
+        self.idle: list[RangedFile] = []
         """Where it lies on this machine: as it was opened to read some row groups, for who reads the next; at most one for each thread."""
 
     def leaf_numbers(self, names: Sequence[str]) -> list[int]:

@@ -88,18 +88,18 @@ class _Decoders:
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
         self._scans = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the collector may end a scan that was left while this thread begins one
         self._own = threading.local()
 
     @contextmanager
     def lent(self) -> Iterator[ThreadPoolExecutor]:
         """The pool, for one scan; the last one ends it."""
         with self._lock:
+            self._scans += 1
             if self._pool is None:
                 count = min(max(os.cpu_count() or 1, _LOCAL_THREADS[0]), _LOCAL_THREADS[1])
                 self._pool = ThreadPoolExecutor(count, thread_name_prefix="tableformat-scan", initializer=self._mark)
             pool, process = self._pool, os.getpid()
-            self._scans += 1
         try:
             yield pool
         finally:

@@ -34,7 +34,7 @@ from tableformat.table.deleted_rows import DeletedRows, load_deletions
 from tableformat.table.open_part import OpenFile, OpenPart, fields_of, group_starts, unit_starts
 from tableformat.table.range_file import RangeFile
 from tableformat.table.selection import Positions
-from tableformat.table.whole_file import WHOLE_BYTES, WholeFile, open_file, read_whole
+from tableformat.table.whole_file import WHOLE_BYTES, RangedFile, WholeFile, open_file, read_whole
 
 __all__ = ["PartReader"]
 
@@ -323,21 +323,16 @@ class PartReader:
             return [rows_only(rows)] if rows else []
         batches: list[pa.RecordBatch]
         try:
-            source = None
-            if (whole := file.whole) is None:
-                source, opened = self._opened(file, groups, names, held)
-                read = lambda at, size: bytes(source.read_at(size, at))  # noqa: E731 - as that of a whole file
-            else:
-                opened, read = whole.opened, whole.read_at
-            pieces = self._bounded_rows(file, groups, leaves, read)
+            source = file.whole or self._opened(file, groups, names, held)
+            pieces = self._bounded_rows(file, groups, leaves, source.read_at)
             if pieces is None:
-                batches = opened.reader.read_row_groups(
+                batches = source.opened.reader.read_row_groups(
                     list(groups), column_indices=leaves, use_threads=threads
                 ).to_batches()
             else:
-                batches = list(self._read_pieces(opened, groups, leaves, pieces, path))
-            if isinstance(source, pa.OSFile):
-                file.idle.append((source, opened))
+                batches = list(self._read_pieces(source.opened, groups, leaves, pieces, path))
+            if isinstance(source, RangedFile) and isinstance(source.source, pa.OSFile):
+                file.idle.append(source)
         except TableformatError:
             raise
         except (pa.ArrowException, OSError) as error:
@@ -391,8 +386,8 @@ class PartReader:
 
     def _opened(
         self, file: OpenFile, groups: Sequence[int], names: Sequence[str], held: RangeFile | None
-    ) -> tuple[pa.NativeFile, pq.ParquetFile]:
-        """The file, and what reads it; of a remote one the chunks that will be read are fetched now."""
+    ) -> RangedFile:
+        """The file; of a remote one the chunks that will be read are fetched now."""
         local = self._backend.local_path(file.path)
         if local is None:
             source = pa.PythonFile(held or self.fetch(file, groups, names), "r")
@@ -401,7 +396,7 @@ class PartReader:
                 return file.idle.pop()
             except IndexError:
                 source = pa.OSFile(local)
-        return source, open_file(source, file.metadata)
+        return RangedFile(source, open_file(source, file.metadata))
 
     def _bounded_rows(self, file: OpenFile, groups: Sequence[int], leaves: Sequence[int], read: ReadAt) -> int | None:
         """How many rows may be decoded at a time so that the limit holds whatever pages say; None: all of them.

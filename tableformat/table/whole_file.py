@@ -19,7 +19,7 @@ from tableformat.format.manifest import PartFile
 from tableformat.format.part import check_tail
 from tableformat.storage.interface import Backend
 
-__all__ = ["THRIFT_BYTES", "WHOLE_BYTES", "WholeFile", "open_file", "read_whole"]
+__all__ = ["THRIFT_BYTES", "WHOLE_BYTES", "RangedFile", "WholeFile", "open_file", "read_whole"]
 
 THRIFT_BYTES: Final = 64 << 20
 """Most bytes of a text, and items of a list, in the Thrift of a file."""
@@ -38,6 +38,19 @@ class WholeFile:
     def read_at(self, offset: int, length: int) -> bytes:
         """Some of the bytes; fewer at the end of the file."""
         return self.data[offset : offset + length]
+
+
+@dataclass(frozen=True, slots=True)
+class RangedFile:
+    """One file, open, of which row groups are read one after another."""
+
+    source: pa.NativeFile
+    opened: pq.ParquetFile
+    """The same, with its footer parsed. The checksums of pages are verified as they are read."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """Some of the bytes; fewer at the end of the file."""
+        return bytes(self.source.read_at(length, offset))
 
 
 def open_file(source: Any, metadata: pq.FileMetaData | None, *, is_verified: bool = False) -> pq.ParquetFile:

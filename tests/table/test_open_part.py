@@ -304,7 +304,7 @@ def test_a_file_is_opened_once_for_each_thread_that_reads_it(tmp_path: Path) -> 
     for unit in range(3):
         opened.read([unit], ["id"])
     assert len(file.idle) == 1
-    source = file.idle[0][0]
+    source = file.idle[0].source
     source.close()
     with pytest.raises(ValueError, match="closed file"):
         opened.read([3], ["id"])
