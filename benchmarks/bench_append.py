@@ -69,13 +69,6 @@ def _now(root: Path) -> int:
     return clock.stat().st_mtime_ns
 
 
-def _bytes_since(root: Path, moment: int) -> int:
-    """The bytes of the files below `root` that were written since `moment`. Added up when the append is over: a walk through forty
-    thousand files before it would leave the processor's caches cold, and those of a store with few files warm."""
-    written = (path.stat() for path in root.glob("**/*") if path.is_file())
-    return sum(status.st_size for status in written if status.st_mtime_ns >= moment)
-
-
 def _turns(stores: Mapping[str, Path]) -> dict[str, Callable[[Run], None]]:
     """For each store: the first append of a process, which reads back the rows since the last full block, and the next one."""
 
@@ -87,7 +80,9 @@ def _turns(stores: Mapping[str, Path]) -> dict[str, Callable[[Run], None]]:
             since = _now(root)
             with run.timed():
                 _append(tableformat.open_store(root), _narrow)
-            run.counts.update(rows=ROWS, bytes_added=_bytes_since(root, since))
+            # Added up when the append is over: a walk through forty thousand files before it would leave the processor's caches
+            # cold, and those of a store with few files warm.
+            run.counts.update(rows=ROWS, bytes_added=folder_bytes(root, since=since))
 
         return append
 

@@ -172,9 +172,10 @@ def _busy_seconds() -> float:
     return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
-def folder_bytes(folder: Path, pattern: str = "**/*") -> int:
-    """The sizes of the files below `folder` that match, added up."""
-    return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file())
+def folder_bytes(folder: Path, pattern: str = "**/*", *, since: int = 0) -> int:
+    """The sizes of the files below `folder` that match and were written since a moment in nanoseconds, added up."""
+    written = (path.stat() for path in folder.glob(pattern) if path.is_file())
+    return sum(status.st_size for status in written if status.st_mtime_ns >= since)
 
 
 def quantities(runs: Sequence[Run]) -> dict[str, float]:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from tableformat.format.sizes import struct_children
-from tableformat.format.types.arrays import list_parts
+from tableformat.format.types.arrays import list_parts, one_chunk
 
 __all__ = ["ParquetLeaf", "parquet_leaves", "writer_options"]
 
@@ -100,9 +100,7 @@ def writer_options(group: pa.Table, codec: str, level: int) -> dict[str, Any]:
 
 def _values(group: pa.Table, leaf: ParquetLeaf) -> pa.Array:
     """The values of a leaf, without those of lists that are null."""
-    array = group.column(leaf.steps[0]).combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.array([], array.type)
+    array = one_chunk(group.column(leaf.steps[0]))
     for step in leaf.steps[1:]:
         if pa.types.is_struct(array.type):
             array = struct_children(array)[step]

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 from tableformat.errors import Problem, SchemaError
 from tableformat.format.keys import check_keys
 from tableformat.format.schema import Schema, cast_table
+from tableformat.format.types.arrays import one_chunk
 from tableformat.table.evolving_stream import EvolvingStream, known_columns
 from tableformat.table.key_check import ascends, key_not_unique
-from tableformat.table.part_lanes import one_chunk
 from tableformat.table.part_stream import StreamResult
 
 __all__ = ["RUN_BYTES", "KeySort"]

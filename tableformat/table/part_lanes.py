@@ -23,12 +23,13 @@ from tableformat.format.physical import schema_digest
 from tableformat.format.schema import Schema
 from tableformat.format.sizes import decoded_bytes
 from tableformat.format.stats import ColumnStats, stats_columns
+from tableformat.format.types.arrays import one_chunk
 from tableformat.format.value_digest import ColumnChain, UnitDigest
 from tableformat.storage.interface import Backend, Sink
 from tableformat.table.lanes import Budget, Failure, Lane
 from tableformat.table.reuse import Found, Mixing, Reuse, Reused, kept_files
 
-__all__ = ["FLIGHT_BYTES", "CutPart", "PartLanes", "one_chunk"]
+__all__ = ["FLIGHT_BYTES", "CutPart", "PartLanes"]
 
 FLIGHT_BYTES: Final = 32 << 20
 """Decoded bytes of row groups on their way, besides the one that is being filled."""
@@ -316,10 +317,3 @@ class PartLanes:
         sink.commit(path)
         self._sinks.discard(sink)
         self._unfinished.discard(index)
-
-
-def one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    """The values of a column as one array."""
-    if column.num_chunks == 1:
-        return column.chunk(0)
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -21,12 +21,12 @@ from tableformat.format.manifest import Part, TableEntry
 from tableformat.format.part import MAX_GROUP_BYTES, Layout, plan_group_rows
 from tableformat.format.schema import Schema
 from tableformat.format.sizes import decoded_bytes, row_bytes, struct_children
+from tableformat.format.types.arrays import one_chunk
 from tableformat.format.value_digest import BLOCK_ROWS, ColumnChain
 from tableformat.storage.interface import Backend
 from tableformat.table.key_check import KeyCheck
 from tableformat.table.lanes import Failure
 from tableformat.table.part_lanes import FLIGHT_BYTES, CutPart, PartLanes
-from tableformat.table.part_lanes import one_chunk as _one_chunk
 from tableformat.table.resume import SealPoint, Segment
 from tableformat.table.reuse import Reuse, Reused
 from tableformat.table.stored_rows import iter_stored, rows_from
@@ -162,8 +162,7 @@ class PartStream:
         if not self._key:
             self._fill(table)
             return
-        columns = [table.column(index).combine_chunks() for index in self._key]
-        columns = [column.chunk(0) if isinstance(column, pa.ChunkedArray) else column for column in columns]
+        columns = [one_chunk(table.column(index)) for index in self._key]
         check_keys(self._key_names, columns, self._filled)
         hashes: Hashes = key_hashes(columns)
         self._check.add(columns, hashes)
@@ -302,7 +301,7 @@ class PartStream:
             ]  # fmt: skip
         for table in rows_from(self._backend, self.schema, parts, start):
             for chain, column in zip(self._lanes.chains, table.columns, strict=True):
-                chain.update(_one_chunk(column))
+                chain.update(one_chunk(column))
 
     # The end
 
@@ -342,7 +341,7 @@ class PartStream:
     def _read_keys(self, parts: Sequence[Part]) -> Iterator[tuple[int, list[pa.Array]]]:
         row = 0
         for table in self.read_back(parts, self._key_names):
-            yield row, [_one_chunk(table.column(name)) for name in self._key_names]
+            yield row, [one_chunk(table.column(name)) for name in self._key_names]
             row += table.num_rows
 
 
@@ -352,7 +351,7 @@ def _table_bytes(table: pa.Table) -> int:
 
 def _fitting_rows(table: pa.Table, budget: int) -> int:
     """How many of the first rows fit in `budget` decoded bytes."""
-    sizes = sum((row_bytes(_one_chunk(column)) for column in table.columns), np.zeros(table.num_rows, np.int64))
+    sizes = sum((row_bytes(one_chunk(column)) for column in table.columns), np.zeros(table.num_rows, np.int64))
     return int(np.searchsorted(np.cumsum(sizes), budget, "right"))
 
 
@@ -361,9 +360,9 @@ def _sample_widths(sample: pa.Table) -> tuple[float, float]:
     rows = min(sample.num_rows, _SAMPLE_ROWS)
     if not rows:
         return 1.0, 1.0
-    sizes = sum((row_bytes(_one_chunk(column)) for column in sample.columns), np.zeros(sample.num_rows, np.int64))
+    sizes = sum((row_bytes(one_chunk(column)) for column in sample.columns), np.zeros(sample.num_rows, np.int64))
     rows = max(1, min(rows, int(np.searchsorted(np.cumsum(sizes), _SAMPLE_BYTES, "left")) + 1))
-    widest = max((max(_leaf_bytes(_one_chunk(column.slice(0, rows)))) for column in sample.columns), default=1)
+    widest = max((max(_leaf_bytes(one_chunk(column.slice(0, rows)))) for column in sample.columns), default=1)
     return widest / rows, float(sizes[:rows].sum()) / rows
 
 

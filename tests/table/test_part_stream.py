@@ -32,7 +32,7 @@ TABLE = pa.Table.from_arrays(
 
 
 def arrays_of(table):
-    return [part_stream._one_chunk(column) for column in table.columns]
+    return [part_stream.one_chunk(column) for column in table.columns]
 
 
 def stream_of(backend, table, cuts, **options):

@@ -18,6 +18,7 @@ __all__ = [
     "normal",
     "null_mask",
     "nulls",
+    "one_chunk",
     "struct_array",
     "struct_parts",
     "tensor_array",
@@ -55,6 +56,13 @@ def null_mask(array: pa.Array) -> pa.Array | None:
 def first_null(array: pa.Array) -> int | None:
     """The index of the first null, if there is one."""
     return pc.index(array.is_null(), True).as_py() if array.null_count else None
+
+
+def one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    """The values of a column as one array."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
 def list_parts(array: pa.Array) -> tuple[Lengths, pa.Array]:
