@@ -230,19 +230,22 @@ class SessionLog:
     def append(self, event: str, **body: Any) -> None:
         """Write the next record. Raises `UsageError` where another process has taken the session: nothing was written then."""
         with self._lock:
+            self._append(event, body)
+
+    def _append(self, event: str, body: Mapping[str, Any]) -> None:
+        self.check()
+        document = {
+            **body, "event": event, "format": 1, "holder": self._here.to_json(), "kind": "session-record", "nonce": uuid.uuid4().hex,
+            "number": self._next, "session": self.begin.id, "since": self._since, "time": _now(),
+        }  # fmt: skip
+        other = self._series.create(self._next, encode_sealed(document), lambda found: False)  # noqa: ARG005 - it is ours if it is equal
+        if other is not None:
+            path = self._series.path(self._next)
+            found = Record.decode(other, path, self.begin.id, self._next)
+            self._taken = f"{found.holder}, since {found.since}"
             self.check()
-            document = {
-                **body, "event": event, "format": 1, "holder": self._here.to_json(), "kind": "session-record", "nonce": uuid.uuid4().hex,
-                "number": self._next, "session": self.begin.id, "since": self._since, "time": _now(),
-            }  # fmt: skip
-            other = self._series.create(self._next, encode_sealed(document), lambda found: False)  # noqa: ARG005 - it is ours if it is equal
-            if other is not None:
-                path = self._series.path(self._next)
-                found = Record.decode(other, path, self.begin.id, self._next)
-                self._taken = f"{found.holder}, since {found.since}"
-                self.check()
-            self._next += 1
-            self._written = time.monotonic()
+        self._next += 1
+        self._written = time.monotonic()
 
     def check(self) -> None:
         """Raise `UsageError` where another process is known to have taken the session."""
@@ -251,23 +254,26 @@ class SessionLog:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S / 4):
-            if time.monotonic() - self._written >= BEAT_S:
-                try:
-                    self.append("beat")
-                except UsageError:
-                    return  # told at the next record of the owner
-                except TableformatError:
-                    continue  # the store is away for a moment: the lease is longer than that
+            try:
+                with self._lock:  # a beat after the release would hold the session again
+                    if time.monotonic() - self._written >= BEAT_S and not self._stop.is_set():
+                        self._append("beat", {})
+            except UsageError:
+                return  # told at the next record of the owner
+            except TableformatError:
+                continue  # the store is away for a moment: the lease is longer than that
 
     def release(self) -> None:
         """Give the session back, for whoever opens it next. What fails is passed over: the lease ends by itself. May be called twice."""
         if self._stop.is_set():
             return
-        try:
-            if self._taken is None:
-                self.append("release")
-        except TableformatError:
-            pass
+        with self._lock:
+            try:
+                if self._taken is None:
+                    self._append("release", {})
+            except TableformatError:
+                pass
+            self._stop.set()
         self._end()
 
     def finish(self, done: JsonObject) -> None:

@@ -98,6 +98,7 @@ class Proxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
         self._ready = threading.Event()
+        self._clients: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -159,24 +160,40 @@ class Proxy:
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._client, "127.0.0.1", 0, limit=1 << 20))
+        server = self._loop.run_until_complete(asyncio.start_server(self._accept, "127.0.0.1", 0, limit=1 << 20))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
         self._loop.run_forever()
-        server.close()
+        for listening in server.sockets:
+            self._loop.remove_reader(listening)
+        self._loop.run_until_complete(_turns())  # what was just accepted has a task then, whose end closes it
+        server.close()  # not before: it lets fall what is not attached to it yet
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(_turns())  # sockets are closed a turn after their transport
         self._loop.close()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._client(reader, writer))
+        self._clients.add(task)
+
+        def end(task: asyncio.Task[None]) -> None:
+            """Close the connection here: a task that is cancelled before it began closes nothing."""
+            self._clients.discard(task)
+            if task.cancelled():
+                writer.transport.abort()
+            else:
+                writer.close()
+
+        task.add_done_callback(end)
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         _no_delay(writer)
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while await self._request(reader, writer):
                 pass
-        with contextlib.suppress(Exception):
-            writer.close()
 
     async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serve one request; False where the connection ends with it."""
@@ -243,6 +260,12 @@ class Proxy:
                 up_writer.write(head.raw + half)
                 await up_writer.drain()
         _reset(writer)
+
+
+async def _turns() -> None:
+    """Let whatever is due in the loop have its turn, and what follows from it."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

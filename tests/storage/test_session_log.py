@@ -99,6 +99,18 @@ def test_a_quiet_holder_says_that_it_lives(backend: FaultBackend, monkeypatch: p
     assert found.count("beat") == len(found) - 2
 
 
+def test_no_beat_follows_a_release(backend: FaultBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A beat that was about to be written when the session was released is not written: it would hold the session again."""
+    begun = begin(backend)
+    log, _ = SessionLog.open(backend, begun)
+    log.release()
+    monkeypatch.setattr(session_log, "BEAT_S", 0)
+    waits = iter([False, True])
+    monkeypatch.setattr(log._stop, "wait", lambda _: next(waits))
+    log._beat()
+    assert events(backend, begun) == ["open", "release"]
+
+
 def test_what_is_over_is_removed(backend: FaultBackend) -> None:
     """After a commit one document is left, which says as what; after a removal none."""
     begun = begin(backend)
