@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import gc
 import json
 import os
 import pickle
@@ -24,6 +25,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
 
 from benchmarks.data import SIZES, Size
 
@@ -119,8 +122,15 @@ def measure(job: Job, repeat: int) -> dict[str, list[Run]]:
 
 
 def _in_child(contender: Callable[[Run], None], run: Run) -> Run:
-    """The contender's turn in a forked child, which sends the `Run` back."""
+    """The contender's turn in a forked child, which sends the `Run` back.
+
+    The child is to find what a process of its own would: memory that the parent has freed and kept would be copied as soon as it is
+    written, and objects of the parent as soon as a collection counts them.
+    """
     receiving, sending = os.pipe()
+    gc.collect()
+    pa.default_memory_pool().release_unused()
+    gc.freeze()
     child = os.fork()
     if child == 0:
         status = 1
@@ -134,6 +144,7 @@ def _in_child(contender: Callable[[Run], None], run: Run) -> Run:
             sys.excepthook(*sys.exc_info())
         finally:
             os._exit(status)
+    gc.unfreeze()
     os.close(sending)
     with os.fdopen(receiving, "rb") as pipe:
         answer = pipe.read()
