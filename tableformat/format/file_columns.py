@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,6 +14,7 @@ from tableformat.format.bounds import UNKNOWN, Bounds, bounds_of_part
 from tableformat.format.defaults import default_array
 from tableformat.format.leaves import Leaves
 from tableformat.format.physical import find_columns, stored_field
+from tableformat.format.raw_lists import raw_lists
 from tableformat.format.schema import Schema
 from tableformat.format.stats import ColumnStats, stats_columns
 from tableformat.format.types import Field, Where
@@ -72,9 +73,21 @@ class FileColumns:
         self.physical = physical
         self.leaves = Leaves.of_schema(physical)
         """The leaf columns of the file, by the names that they have in it."""
+        self.raw_lists = raw_lists(physical, self.leaves)
+        """Its columns of lists that may lie in the file as they do in memory, by their leaf."""
         self._schema = schema
         self._positions = find_columns(physical)
         self._places: dict[str, ColumnPlace] = {}
+        self._schemas: dict[tuple[str, ...], pa.Schema] = {}  # the last one
+
+    def fields_of(self, names: Iterable[str]) -> pa.Schema:
+        """Some of the columns of the file, by the names that they have in it, in its order."""
+        asked = tuple(names)
+        if (found := self._schemas.get(asked)) is None:
+            wanted = set(asked)
+            found = pa.schema([field for field in self.physical if field.name in wanted])
+            self._schemas = {asked: found}
+        return found
 
     def place(self, name: str, path: str) -> ColumnPlace:
         """Where the column `name` of the table stands. Raises `CorruptError` where the file at `path` has no column of its id,

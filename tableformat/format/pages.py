@@ -6,7 +6,7 @@ A footer is a list of claims; what takes memory are the pages. 600 bytes can hol
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -43,15 +43,22 @@ class Page:
     coding: str
     """`dictionary` (of it, or the dictionary itself), `prefix`, or empty: under the first two a value can be far longer than its
     share of the page."""
+    start: int
+    """Where its bytes begin, behind the header."""
+    crc: int | None
+    """The CRC-32 of its stored bytes, where the header tells it."""
+    head: Mapping[int, int]
+    """The numbers in the header of its kind, by field: of data, 1 is how many values, 2 their encoding, 3 and 4 the encodings of
+    their definition and repetition levels."""
 
 
 def iter_pages(read: ReadAt, start: int, length: int, path: str) -> Iterator[Page]:
     """The pages in `length` bytes from `start`; reads their headers. Raises `CorruptError` for what is no header."""
     at, end, count = start, start + length, 0
     while at < end:
-        page, header = _page(read, at, end, path)
+        page = _page(read, at, end, path)
         yield page
-        at += header + page.stored
+        at = page.start + page.stored
         count += 1
         if count > _MAX_PAGES:
             raise LimitError(
@@ -59,13 +66,13 @@ def iter_pages(read: ReadAt, start: int, length: int, path: str) -> Iterator[Pag
             )
 
 
-def _page(read: ReadAt, at: int, end: int, path: str) -> tuple[Page, int]:
+def _page(read: ReadAt, at: int, end: int, path: str) -> Page:
     doing = "reading the header of a page"
     size = _HEADER_BYTES
     while True:
         data = read(at, min(size, end - at))
         try:
-            fields, encoding, header = _header(data)
+            fields, encoding, head, header = _header(data)
             break
         except IndexError as error:
             if len(data) < size or size >= _MAX_HEADER:
@@ -83,7 +90,8 @@ def _page(read: ReadAt, at: int, end: int, path: str) -> tuple[Page, int]:
             )
         )
     coding = "dictionary" if kind == _DICTIONARY_PAGE else _CODINGS.get(encoding, "")
-    return Page(kind, decoded, stored, coding), header
+    crc = fields.get(4)
+    return Page(kind, decoded, stored, coding, at + header, None if crc is None else crc & 0xFFFFFFFF, head)
 
 
 def decoded_size(pages: Iterable[Page]) -> tuple[int, set[str]]:
@@ -156,10 +164,12 @@ def check_pages(
                 )
 
 
-def _header(data: bytes) -> tuple[dict[int, int], int, int]:
-    """The numbers of a header by field, the encoding of its values (-1 where it tells none), and where it ends."""
+def _header(data: bytes) -> tuple[dict[int, int], int, dict[int, int], int]:
+    """The numbers of a header by field, the encoding of its values (-1 where it tells none), those of the header of its kind, and
+    where it ends."""
     at, number, encoding = 0, 0, -1
     fields: dict[int, int] = {}
+    inner: dict[int, int] = {}
     while head := data[at]:
         at += 1
         if head >> 4:
@@ -170,23 +180,25 @@ def _header(data: bytes) -> tuple[dict[int, int], int, int]:
         if kind == 5:
             fields[number], at = read_number(data, at)
         elif kind == 12 and number in (5, 8):
-            encoding, at = _encoding(data, at, 2 if number == 5 else 4)
+            inner, at = _numbers(data, at)
+            encoding = inner.get(2 if number == 5 else 4, -1)
         else:
             at = skip(data, at, kind)
-    return fields, encoding, at + 1
+    return fields, encoding, inner, at + 1
 
 
-def _encoding(data: bytes, at: int, wanted: int) -> tuple[int, int]:
-    """Field `wanted` of the struct that begins at `at`, and where that ends."""
-    number, found = 0, -1
+def _numbers(data: bytes, at: int) -> tuple[dict[int, int], int]:
+    """The numbers of the struct that begins at `at`, by field, and where it ends."""
+    number = 0
+    fields: dict[int, int] = {}
     while head := data[at]:
         at += 1
         if head >> 4:
             number += head >> 4
         else:
             number, at = read_number(data, at)
-        if number == wanted and head & 15 == 5:
-            found, at = read_number(data, at)
+        if head & 15 == 5:
+            fields[number], at = read_number(data, at)
         else:
             at = skip(data, at, head & 15)
-    return found, at + 1
+    return fields, at + 1

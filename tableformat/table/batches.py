@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import pyarrow as pa
 
-__all__ = ["batch_of", "joined", "of_length", "rows_only", "select"]
+__all__ = ["batch_of", "decoded", "joined", "of_length", "rows_only", "select"]
 
 
 def rows_only(rows: int) -> pa.RecordBatch:
@@ -35,6 +36,18 @@ def joined(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     if not batches[0].num_columns:
         return rows_only(sum(batch.num_rows for batch in batches))
     return pa.concat_batches(batches)
+
+
+_Rows = TypeVar("_Rows", pa.RecordBatch, pa.Table)
+
+
+def decoded(rows: _Rows) -> _Rows:
+    """The same rows without dictionaries, which the types of storage do not know."""
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            type_ = field.type.value_type
+            rows = rows.set_column(place, field.with_type(type_), rows.column(place).cast(type_))
+    return rows
 
 
 def of_length(stream: Iterator[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:

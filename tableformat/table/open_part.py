@@ -238,6 +238,8 @@ def _around(one: Bounds, other: Bounds) -> Bounds:
 
 def group_starts(metadata: pq.FileMetaData) -> Positions:
     """The first row of each row group of a file, and the number of all rows at the end."""
+    if metadata.num_row_groups == 1:
+        return np.array([0, metadata.row_group(0).num_rows], np.int64)
     counts = (metadata.row_group(number).num_rows for number in range(metadata.num_row_groups))
     return np.array(list(accumulate(counts, initial=0)), np.int64)
 

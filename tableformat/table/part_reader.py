@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from tableformat.format.manifest import Part, PartFile
 from tableformat.format.pages import ReadAt, chunk_start, iter_pages, text_bounds
 from tableformat.format.part import parse_footer, split_footer
 from tableformat.format.physical import schema_digest
+from tableformat.format.raw_lists import read_raw
 from tableformat.format.schema import Schema
 from tableformat.format.texts import check_texts, has_texts
 from tableformat.format.types import Field
@@ -77,13 +78,14 @@ class PartReader:
         self._proven: tuple[Any, Any] | None = None
         self._older: list[tuple[Any, Any, FileColumns]] = []
         self._by_digest: dict[str, FileColumns] = {}
+        self._uncoded: set[int] = set()  # leaves that were seen to have text outside of their dictionary
         self._lock = threading.Lock()
 
     # -- parts
 
-    def open(self, part: Part, columns: Sequence[str], *, whole: bool = False) -> OpenPart:
+    def open(self, part: Part, columns: Sequence[str], *, whole: bool = False, coded: Collection[str] = ()) -> OpenPart:
         """A part for some columns. Reads the footers of the files that hold them, and which rows are deleted; with `whole`, which
-        says that all rows will be read, a small file is read in one go.
+        says that all rows will be read, a small file is read in one go, and columns of text in `coded` may come as a dictionary and numbers of it.
 
         Raises `CorruptError` where footers, rows or columns are not those of the manifest.
         """
@@ -91,7 +93,7 @@ class PartReader:
         absent: dict[str, Field] = {}
         if self._is_own(part):
             file = part.files[0]
-            read = self._read_whole(part, file) if whole and self._is_small(file, names) else None
+            read = self._read_whole(part, file, coded) if whole and self._is_small(file, names) else None
             metadata, starts = self._footer(part, file)
             files = [OpenFile(file.path, file.size, metadata, starts, self._own, names)]
             files[0].whole = read
@@ -238,16 +240,23 @@ class PartReader:
         asked = sum(widths[number] or 8 for number in self._own.leaves.of_columns(names))
         return 2 * asked >= sum(width or 8 for width in widths)
 
-    def _read_whole(self, part: Part, file: PartFile) -> WholeFile:
+    def _read_whole(self, part: Part, file: PartFile, coded: Collection[str]) -> WholeFile:
         with self._lock:
             known = self._footers.get(file.path)
         try:
-            read = read_whole(self._backend, file, known[0] if known else None)
+            read = read_whole(self._backend, file, known[0] if known else None, self._coded(part, coded))
         except NotFoundError as error:
             raise why_gone(self._backend, file.path, error) from error
         if known is None:
             self._keep_footer(part, file, read.opened.metadata)
         return read
+
+    def _coded(self, part: Part, names: Collection[str]) -> list[str]:
+        """Those of some columns of text that had all text in dictionaries so far. To read others so would be to make a dictionary."""
+        if part.deletions is not None:
+            return []
+        leaves = self._own.leaves.of_column
+        return [name for name in names if "." not in name and leaves[name][0] not in self._uncoded]
 
     def _read_footer(self, file: PartFile) -> pq.FileMetaData:
         if file.footer_digest:
@@ -326,11 +335,9 @@ class PartReader:
             source = file.whole or self._opened(file, groups, names, held)
             pieces = self._bounded_rows(file, groups, leaves, source.read_at)
             if pieces is None:
-                batches = source.opened.reader.read_row_groups(
-                    list(groups), column_indices=leaves, use_threads=threads
-                ).to_batches()
+                batches = _decoded(file, source, groups, leaves, threads)
             else:
-                batches = list(self._read_pieces(source.opened, groups, leaves, pieces, path))
+                batches = list(self._read_pieces(source.as_text(), groups, leaves, pieces, path))
             if isinstance(source, RangedFile) and isinstance(source.source, pa.OSFile):
                 file.idle.append(source)
         except TableformatError:
@@ -414,7 +421,7 @@ class PartReader:
                 chunk = row_group.column(number)
                 size, values, longest = chunk.total_uncompressed_size, chunk.num_values, 0
                 if not widths[number]:
-                    told, longest = self._told_by_pages(chunk, read, file.path)
+                    told, longest = self._told_by_pages(file, number, chunk, read)
                     size = max(size, told)
                 total += max(size, values * (widths[number] or 4))
                 if size + longest * values > limit and longest:
@@ -424,12 +431,15 @@ class PartReader:
                 raise _too_large(file.path, group, limit, total)
         return least
 
-    def _told_by_pages(self, chunk: Any, read: ReadAt, path: str) -> tuple[int, int]:
+    def _told_by_pages(self, file: OpenFile, leaf: int, chunk: Any, read: ReadAt) -> tuple[int, int]:
         """Decoded bytes of the pages of a chunk, and the longest that a value can be of those that may stand in many rows."""
         if not chunk.num_values:  # no page of it is read
             return 0, 0
         try:
-            return text_bounds(iter_pages(read, chunk_start(chunk), chunk.total_compressed_size, path))
+            pages = list(iter_pages(read, chunk_start(chunk), chunk.total_compressed_size, file.path))
+            if file.columns is self._own and any(page.coding != "dictionary" for page in pages):
+                self._uncoded.add(leaf)
+            return text_bounds(pages)
         except CorruptError:
             if self._own.physical is not self._storage:  # bare files: some writers count chunks too short
                 return 0, chunk.total_uncompressed_size
@@ -445,6 +455,52 @@ class PartReader:
                     raise _too_large(path, group, self._limits.row_group_bytes, f"more than {held}")
                 pieces.append(batch)
             yield from pa.Table.from_batches(pieces).combine_chunks().to_batches() if len(pieces) > 1 else pieces
+
+
+def _decoded(
+    file: OpenFile, source: WholeFile | RangedFile, groups: Sequence[int], leaves: Sequence[int], threads: bool
+) -> list[pa.RecordBatch]:
+    """Some leaves of row groups, all of the columns that they belong to, in the order of the file."""
+    columns = file.columns
+    raw: dict[int, pa.Array] = {}
+    for leaf in leaves:
+        if (column := columns.raw_lists.get(leaf)) is not None:
+            numbers = read_raw(column, file.metadata, groups, source.view_at, file.path, is_verified=source.is_verified)
+            if numbers is not None:
+                raw[leaf] = column.array(numbers, sum(file.metadata.row_group(group).num_rows for group in groups))
+    others = [leaf for leaf in leaves if leaf not in raw] if raw else leaves
+    batches: list[pa.RecordBatch] = []
+    if others:
+        reader = source.opened.reader
+        batches = reader.read_row_groups(list(groups), column_indices=others, use_threads=threads).to_batches()
+    return (
+        _with_columns(batches, {columns.raw_lists[leaf].name: array for leaf, array in raw.items()}, columns)
+        if raw
+        else batches
+    )
+
+
+def _with_columns(
+    batches: list[pa.RecordBatch], added: dict[str, pa.Array], columns: FileColumns
+) -> list[pa.RecordBatch]:
+    """The batches with more columns, of as many rows as they have together, in the order of the file."""
+    schema = columns.fields_of((*added, *(batches[0].schema.names if batches else ())))
+    if not batches:
+        return [pa.RecordBatch.from_arrays([added[name] for name in schema.names], schema=schema)]
+    for field in batches[0].schema:
+        if pa.types.is_dictionary(field.type):
+            schema = schema.set(schema.get_field_index(field.name), field)
+    found, at = [], 0
+    for batch in batches:
+        count = batch.num_rows
+        whole = at == 0 and len(batches) == 1
+        arrays = [
+            (added[name] if whole else added[name].slice(at, count)) if name in added else batch.column(name)
+            for name in schema.names
+        ]
+        found.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        at += count
+    return found
 
 
 def _arrow_schema(metadata: pq.FileMetaData, path: str) -> pa.Schema:

@@ -8,7 +8,7 @@ What follows works on the stream.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -46,7 +46,7 @@ __all__ = ["Piece", "Reading", "resolve"]
 
 _TAKE_ROWS: Final = 1 << 16
 _WHOLE_PART_BYTES: Final = 8 << 20  # decoded bytes of parts that one task opens and reads
-_SMALL_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 4 << 20
 # Decoded bytes of small parts that one task reads: handing over to a thread has its price, and so has memory that is not in
 # the cache any more when the caller comes to it.
 _MIN_TAKE_ROWS: Final = 256
@@ -141,8 +141,9 @@ class Reading:
 
     # -- carrying out
 
-    def pieces(self, steps: Sequence[Step], columns: Sequence[str]) -> Iterator[Piece]:
-        """The selected rows, in order, with `columns`. No piece is empty."""
+    def pieces(self, steps: Sequence[Step], columns: Sequence[str], coded: Collection[str] = ()) -> Iterator[Piece]:
+        """The selected rows, in order, with `columns`. No piece is empty. Columns of text in `coded` may come as a dictionary and numbers
+        of it, a batch one way and the next another."""
         steps = resolve(self, steps)
         first, rest = (steps[0], steps[1:]) if steps and isinstance(steps[0], (RowRange, Indices)) else (None, steps)
         where = self.bind(rest[0].predicate) if rest and isinstance(rest[0], Filter) else None
@@ -152,7 +153,7 @@ class Reading:
             stream = self._take(first.rows, needed, where)
         else:
             rows = first.rows if first is not None else range(self.source.entry.rows)
-            stream = self._scan(rows, needed, where)
+            stream = self._scan(rows, needed, where, () if where or later else coded)
         for step in later:
             if isinstance(step, Filter):
                 stream = self._filtered(stream, self.bind(step.predicate))
@@ -178,15 +179,15 @@ class Reading:
 
     # -- ranges
 
-    def _scan(self, rows: range, columns: list[str], where: Bound | None) -> Iterator[Piece]:
+    def _scan(self, rows: range, columns: list[str], where: Bound | None, coded: Collection[str]) -> Iterator[Piece]:
         is_local, budget = self.source.backend.is_local, self.source.limits.flight_bytes
         budget = min(budget, LOCAL_FLIGHT_BYTES) if is_local else budget
-        tasks = self._scan_tasks(rows, columns, where)
+        tasks = self._scan_tasks(rows, columns, where, coded)
         for pieces in run_ordered(tasks, budget, None if is_local else REMOTE_THREADS):
             yield from pieces
 
     def _scan_tasks(
-        self, rows: range, columns: list[str], where: Bound | None
+        self, rows: range, columns: list[str], where: Bound | None, coded: Collection[str]
     ) -> Iterator[tuple[Callable[[], list[Piece]], float]]:
         parts = self.parts()
         # Where a request has to travel, each small part is a task of its own: more of them are under way at a time.
@@ -200,11 +201,11 @@ class Reading:
                 small.append(wanted)
                 small_bytes += part.bytes
                 if small_bytes >= most:
-                    yield self._small_parts(small, columns, where), small_bytes
+                    yield self._small_parts(small, columns, where, coded), small_bytes
                     small, small_bytes = [], 0
                 continue
             if small:
-                yield self._small_parts(small, columns, where), small_bytes
+                yield self._small_parts(small, columns, where, coded), small_bytes
                 small, small_bytes = [], 0
             opened = self._open(part, columns, where)
             row_bytes, sizes = opened.row_bytes(opened.names), opened.sizes
@@ -212,7 +213,7 @@ class Reading:
                 rows_held = sum(sizes[unit] for unit in span.units)
                 yield (lambda one=opened, span=span: _read_span(one, span, columns, where)), row_bytes * rows_held  # type: ignore[misc]  # bound now
         if small:
-            yield self._small_parts(small, columns, where), small_bytes
+            yield self._small_parts(small, columns, where, coded), small_bytes
 
     def _narrowed(self, rows: range, where: Bound | None) -> range:
         """Those of `rows` among which all lie that a filter keeps, where the table is sorted by a column that it tests: by
@@ -234,16 +235,21 @@ class Reading:
         return rows_within(rows, int(starts[run.start]), int(starts[run.stop]))
 
     def _small_parts(
-        self, wanted: list[PartRows], columns: list[str], where: Bound | None
+        self, wanted: list[PartRows], columns: list[str], where: Bound | None, coded: Collection[str]
     ) -> Callable[[], list[Piece]]:
-        return lambda: [piece for one in wanted for piece in self._read_part(one, columns, where)]
+        return lambda: [piece for one in wanted for piece in self._read_part(one, columns, where, coded)]
 
-    def _open(self, part: Part, columns: Sequence[str], where: Bound | None, *, whole: bool = False) -> OpenPart:
-        return self._parts.open(part, [*columns, *(where.columns if where else ())], whole=whole)
+    def _open(self, part: Part, columns: Sequence[str], where: Bound | None) -> OpenPart:
+        return self._parts.open(part, [*columns, *(where.columns if where else ())])
 
-    def _read_part(self, wanted: PartRows, columns: list[str], where: Bound | None) -> list[Piece]:
+    def _read_part(
+        self, wanted: PartRows, columns: list[str], where: Bound | None, coded: Collection[str]
+    ) -> list[Piece]:
         part = self.parts()[wanted.part]
-        opened = self._open(part, columns, where, whole=where is None and len(wanted) == part.visible_rows)
+        if where is None and len(wanted) == part.visible_rows:
+            opened = self._parts.open(part, columns, whole=True, coded=coded)
+        else:
+            opened = self._open(part, columns, where)
         spans = plan_spans(opened.sizes, wanted, 1.0, opened.may_match(where))
         return [piece for span in spans for piece in _read_span(opened, span, columns, where)]
 

@@ -6,8 +6,9 @@ as to decode a third of it; to verify the CRC of each page a quarter of that tim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -33,11 +34,21 @@ class WholeFile:
 
     data: bytes
     opened: pq.ParquetFile
-    """The same, with its footer parsed. The bytes are those that were written, or the checksums of pages are still to be verified."""
+    """The same, with its footer parsed."""
+    is_verified: bool
+    """Whether the bytes are those that were written, by their sum; else the checksums of pages are verified as they are read."""
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Some of the bytes; fewer at the end of the file."""
         return self.data[offset : offset + length]
+
+    def as_text(self) -> pq.ParquetFile:
+        """The same, with all text read as such."""
+        return open_file(pa.BufferReader(self.data), self.opened.metadata, is_verified=self.is_verified)
+
+    def view_at(self, offset: int, length: int) -> memoryview:
+        """The same, not copied."""
+        return memoryview(self.data)[offset : offset + length]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,24 +58,39 @@ class RangedFile:
     source: pa.NativeFile
     opened: pq.ParquetFile
     """The same, with its footer parsed. The checksums of pages are verified as they are read."""
+    is_verified: ClassVar[bool] = False
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Some of the bytes; fewer at the end of the file."""
         return bytes(self.source.read_at(length, offset))
 
+    def as_text(self) -> pq.ParquetFile:
+        """The file."""
+        return self.opened
 
-def open_file(source: Any, metadata: pq.FileMetaData | None, *, is_verified: bool = False) -> pq.ParquetFile:
-    """A file whose pages are verified against their checksums as they are read, unless its bytes were."""
+    def view_at(self, offset: int, length: int) -> memoryview:
+        """The same."""
+        return memoryview(self.source.read_at(length, offset))
+
+
+def open_file(
+    source: Any, metadata: pq.FileMetaData | None, *, is_verified: bool = False, coded: Sequence[str] = ()
+) -> pq.ParquetFile:
+    """A file whose pages are verified against their checksums as they are read, unless its bytes were. The columns `coded` are read as
+    numbers of their dictionary, and that."""
     return pq.ParquetFile(
         source,
         metadata=metadata,
+        read_dictionary=list(coded),
         page_checksum_verification=not is_verified,
         thrift_string_size_limit=THRIFT_BYTES,
         thrift_container_size_limit=THRIFT_BYTES,
     )
 
 
-def read_whole(backend: Backend, file: PartFile, metadata: pq.FileMetaData | None) -> WholeFile:
+def read_whole(
+    backend: Backend, file: PartFile, metadata: pq.FileMetaData | None, coded: Sequence[str] = ()
+) -> WholeFile:
     """All bytes of a file that a manifest describes; its footer is checked where `metadata` is None.
 
     Raises `CorruptError` where the bytes or the footer are not those in the manifest, `FormatError` where it is none.
@@ -79,12 +105,12 @@ def read_whole(backend: Backend, file: PartFile, metadata: pq.FileMetaData | Non
         )
     source = pa.BufferReader(data)
     if metadata is not None:
-        return WholeFile(data, open_file(source, metadata, is_verified=is_verified))
+        return WholeFile(data, open_file(source, metadata, is_verified=is_verified, coded=coded), is_verified)
     tail = data[file.size - file.footer_size :]
     check_tail(tail, file.path, size=file.footer_size, digest=file.footer_digest)
     try:
-        opened = open_file(source, None, is_verified=is_verified)
+        opened = open_file(source, None, is_verified=is_verified, coded=coded)
     except (pa.ArrowException, OSError, UnicodeError) as error:
         raise FormatError(message("reading a Parquet footer", path=file.path, got=str(error)[:300])) from error
     check_footer(tail, opened.metadata, file.path, digest=file.footer_digest)
-    return WholeFile(data, opened)
+    return WholeFile(data, opened, is_verified)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,11 @@ def test_pages_add_up_to_what_the_footer_says(writer: str) -> None:
             total, codings = decoded_size(pages)
             headers = chunk.total_compressed_size - sum(page.stored for page in pages)
             assert total + headers == chunk.total_uncompressed_size
+            if writer == "checksums":
+                assert all(page.crc == zlib.crc32(data[page.start : page.start + page.stored]) for page in pages)
+            else:
+                assert {page.crc for page in pages} == {None}
+            assert sum(page.head.get(1, 0) for page in pages) == chunk.num_values
             assert ("dictionary" in codings) == ("RLE_DICTIONARY" in chunk.encodings)
             assert ("prefix" in codings) == ("DELTA_BYTE_ARRAY" in chunk.encodings)
     check_footer(footer_of(data), metadata, "x")

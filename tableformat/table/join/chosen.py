@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -186,7 +186,7 @@ class Chosen(Side):
         label = f"({left.label} {self.join.how} join {right.label})"
         return SideFacts(label, rows, left.row_bytes + right.row_bytes, False, False, None)
 
-    def pieces(self, columns: Sequence[str], memory: int) -> Iterator[Piece]:
+    def pieces(self, columns: Sequence[str], memory: int, coded: Collection[str] = ()) -> Iterator[Piece]:  # noqa: ARG002 - joins have none
         for run, numbers in self.run(columns, memory):
             yield Piece(self.join.flat(run, columns), numbers)
 

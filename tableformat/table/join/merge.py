@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tableformat.table.batches import joined, rows_only, select
+from tableformat.format.types.arrays import array_of, numpy_of
+from tableformat.table.batches import decoded, joined, rows_only, select
 from tableformat.table.join.aligned import zipped
 from tableformat.table.join.index import KeyIndex
 from tableformat.table.join.keys import KeyPair
@@ -34,7 +35,6 @@ _SMALL_ROWS: Final = 1 << 12
 """Pieces of fewer rows are put together before they are handed on."""
 
 _Mask = npt.NDArray[np.bool_]
-_ALL: Final[_Mask] = np.ones(0, np.bool_)  # stands for a mask that is true throughout
 
 
 def iter_merged(
@@ -70,7 +70,7 @@ def _flipped(pair: KeyPair) -> KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """A run of the left, the run of the right that may meet it, and the keys of both."""
+    """A run of the left, the run of the right that may meet it, and the keys of both. Other columns of text may be coded."""
 
     own: list[Piece]
     own_keys: list[pa.Array]
@@ -115,7 +115,7 @@ class _Work:
         if not len(other[0]):
             return np.zeros(len(own[0]), np.bool_), np.zeros(0, np.bool_)
         if self.is_word:
-            return _meeting_words(np.asarray(own[0]), np.asarray(other[0]))
+            return _meeting_words(numpy_of(own[0]), numpy_of(other[0]))
         index = KeyIndex(other)
         found = index.match(own)
         met = found.counts > 0
@@ -125,47 +125,45 @@ class _Work:
 
     def _kept(self, pieces: list[Piece], mask: _Mask, columns: list[str]) -> Iterator[Piece]:
         """The rows for which the mask is true, as pieces that are not all small, with some of the columns."""
-        if mask.all():
-            mask = _ALL
+        kept = pieces if mask.all() else self._masked(pieces, mask, columns)
         small: list[Piece] = []
-        held = at = 0
-        for piece in pieces:
-            kept = self._masked(piece, mask if mask is _ALL else mask[at : at + len(piece.rows)], columns)
-            at += len(piece.rows)
-            if not len(kept.rows):
+        held = 0
+        for piece in kept:
+            if not len(piece.rows):
                 continue
-            small.append(kept)
-            held += len(kept.rows)
+            small.append(piece)
+            held += len(piece.rows)
             if held >= _SMALL_ROWS:
                 yield _one(small, columns)
                 small, held = [], 0
         if small:
             yield _one(small, columns)
 
-    def _masked(self, piece: Piece, mask: _Mask, columns: list[str]) -> Piece:
-        batch = select(piece.batch, columns) if columns else rows_only(len(piece.rows))
-        if mask is _ALL or mask.all():
-            return Piece(batch, piece.rows)
-        rows = self._numbers(piece, mask)
+    def _masked(self, pieces: list[Piece], mask: _Mask, columns: list[str]) -> Iterator[Piece]:
+        """Those rows, by one call for all pieces: after each call Arrow has to wait for the interpreter, which other threads use."""
+        count = int(np.count_nonzero(mask))
+        numbers = positions(numbers_of([piece.rows for piece in pieces]))[mask] if self.numbered else range(count)
         if not columns:
-            return Piece(rows_only(len(rows)), rows)
-        chosen = pa.array(mask)  # column by column, since Arrow takes twice as long for a batch
-        arrays = [column.filter(chosen) for column in batch.columns]
-        return Piece(pa.RecordBatch.from_arrays(arrays, schema=batch.schema), rows)
-
-    def _numbers(self, piece: Piece, mask: _Mask) -> range | Positions:
-        if not self.numbered:
-            return range(int(np.count_nonzero(mask)))
-        return piece.rows[mask] if isinstance(piece.rows, np.ndarray) else number_rows(piece.rows, np.flatnonzero(mask))
+            yield Piece(rows_only(count), numbers)
+            return
+        batches = [select(piece.batch, columns) for piece in pieces]
+        if any(batch.schema != batches[0].schema for batch in batches[1:]):
+            batches = [decoded(batch) for batch in batches]
+        at = 0
+        for batch in decoded(pa.Table.from_batches(batches).filter(array_of(mask))).to_batches():
+            yield Piece(batch, numbers[at : at + batch.num_rows])
+            at += batch.num_rows
 
 
 def _one(pieces: list[Piece], columns: list[str]) -> Piece:
-    return pieces[0] if len(pieces) == 1 else Piece(*_together(pieces, columns))
+    return Piece(*_together(pieces, columns))
 
 
 def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, range | Positions]:
     count = sum(len(piece.rows) for piece in pieces)
-    batch = joined([select(piece.batch, columns) for piece in pieces]) if columns and pieces else rows_only(count)
+    batch = (
+        joined([decoded(select(piece.batch, columns)) for piece in pieces]) if columns and pieces else rows_only(count)
+    )
     return batch, numbers_of([piece.rows for piece in pieces])
 
 
@@ -210,6 +208,10 @@ def _found(wanted: Positions, there: Positions) -> _Mask:
     return found
 
 
+def _is_text(side: Side, name: str) -> bool:
+    return not name.startswith("\0") and bool(pa.types.is_string(side.schema[name].storage().type))
+
+
 class _Cursor:
     """One side, of which the rows of some pieces are held and taken from the front."""
 
@@ -217,7 +219,8 @@ class _Cursor:
         self._side, self._number, self._pairs = side, number, pairs
         names = [pair.column(number) for pair in pairs]
         self._names = list(dict.fromkeys([*columns, *names]))
-        self._source = side.pieces(self._names, memory)
+        texts = [name for name in columns if name not in names and _is_text(side, name)]
+        self._source = side.pieces(self._names, memory, texts)
         self._pieces: deque[Piece] = deque()
         self._keys: list[pa.Array] = []
 
@@ -250,7 +253,7 @@ class _Cursor:
     def count_to(self, last: tuple[Any, ...]) -> int:
         """How many of the rows that are held have keys up to `last`."""
         if len(self._keys) == 1 and self._keys[0].type == pa.int64():
-            return int(np.searchsorted(np.asarray(self._keys[0]), last[0], "right"))
+            return int(np.searchsorted(numpy_of(self._keys[0]), last[0], "right"))
         low, high = 0, len(self)
         while low < high:
             middle = (low + high) // 2

@@ -7,7 +7,7 @@ included; batches are in storage types.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,8 +70,9 @@ class Side(ABC):
         return BYTES_A_ROW
 
     @abstractmethod
-    def pieces(self, columns: Sequence[str], memory: int) -> Iterator[Piece]:
-        """The rows in order; `Piece.rows` are numbers that `take` accepts. Holds about `memory` bytes where it has to."""
+    def pieces(self, columns: Sequence[str], memory: int, coded: Collection[str] = ()) -> Iterator[Piece]:
+        """The rows in order; `Piece.rows` are numbers that `take` accepts. Holds about `memory` bytes where it has to. `coded` as
+        `Reading.pieces` has it."""
 
     @abstractmethod
     def take(self, rows: Positions, columns: Sequence[str], memory: int) -> pa.RecordBatch:
@@ -179,8 +180,8 @@ class TableSide(Side):
             return BYTES_A_ROW
         return table_bytes(rows, span) / rows
 
-    def pieces(self, columns: Sequence[str], memory: int) -> Iterator[Piece]:  # noqa: ARG002 - a scan holds a fixed amount
-        return self._reading.pieces(self._selection.steps, list(columns))
+    def pieces(self, columns: Sequence[str], memory: int, coded: Collection[str] = ()) -> Iterator[Piece]:  # noqa: ARG002 - a scan holds a fixed amount
+        return self._reading.pieces(self._selection.steps, list(columns), coded)
 
     def take(self, rows: Positions, columns: Sequence[str], memory: int) -> pa.RecordBatch:  # noqa: ARG002 - as above
         found = [piece.batch for piece in self._reading.pieces([Indices(rows)], list(columns))]
