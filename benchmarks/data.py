@@ -167,6 +167,22 @@ def prediction_rows(rows: int, seed: int = 4) -> Sequence[Row]:
     return [{**kept[number % len(kept)], "id": number} for number in range(rows)]
 
 
+EMBEDDING = 256
+EMBEDDINGS = pa.schema([pa.field("id", pa.int64()), pa.field("embedding", pa.list_(pa.float32(), EMBEDDING))])
+
+
+def iter_embedding_batches(rows: int, batch_rows: int = BATCH_ROWS // 5, seed: int = 7) -> Iterator[pa.RecordBatch]:
+    """`rows` embeddings of 256 float32 in batches; the floats repeat after four batches. Holds about 80 MB, once."""
+    random = np.random.default_rng(seed)
+    drawn = [pa.array(random.standard_normal(batch_rows * EMBEDDING, np.float32)) for _ in range(4)]
+    for number, first in enumerate(range(0, rows, batch_rows)):
+        count = min(batch_rows, rows - first)
+        ids = pa.array(np.arange(first, first + count, dtype=np.int64))
+        floats = drawn[number % len(drawn)].slice(0, count * EMBEDDING)
+        columns = [ids, pa.FixedSizeListArray.from_arrays(floats, EMBEDDING)]
+        yield pa.RecordBatch.from_arrays(columns, schema=EMBEDDINGS)
+
+
 def keyed_table(rows: int, seed: int = 5) -> pa.Table:
     """`rows` rows under even keys, in order, so that an odd one can be put between."""
     random = np.random.default_rng(seed)
