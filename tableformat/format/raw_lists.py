@@ -127,9 +127,10 @@ def _pieces(
     def read(offset: int, length: int) -> bytes:
         return bytes(view(offset, length))
 
-    for page in iter_pages(read, chunk_start(chunk), chunk.total_compressed_size, path):
+    start, length = chunk_start(chunk), chunk.total_compressed_size
+    for page in iter_pages(read, start, length, path):
         count = page.head.get(1, 0)
-        if not _is_plain(page) or count <= 0 or count % size:
+        if not _is_plain(page) or count <= 0 or count % size or page.start + page.stored > start + length:
             yield None
             return
         data = view(page.start, page.stored)

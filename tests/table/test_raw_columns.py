@@ -69,6 +69,20 @@ def test_rows_with_embeddings_come_back(tmp_path: Path, as_lies: list[bool], opt
     ]
 
 
+def test_parts_of_both_kinds_are_one_column(tmp_path: Path, as_lies: list[bool]) -> None:
+    """A column whose lists are of one length in some parts, and of several, or null, in others."""
+    lists: list[list[float | None] | None] = np.random.default_rng(5).random((2000, 2)).tolist()
+    lists[700] = None
+    lists[1200] = [1.5]
+    lists[1201] = [1.5, None, 2.5]
+    data = pa.table({"id": np.arange(2000), "x": pa.array(lists, pa.list_(pa.float64()))})
+    table = stored(tmp_path, data, part_rows=500)["a"]["t"]
+    assert table.to_arrow().to_pydict() == data.to_pydict()
+    assert sum(as_lies) == 2
+    assert next(iter(table.batches(batch_rows=2000))).to_pydict() == data.to_pydict()
+    assert table[490:1210].select("x").to_arrow().to_pydict() == {"x": lists[490:1210]}
+
+
 def test_large_parts_are_read_so_too(tmp_path: Path, as_lies: list[bool]) -> None:
     """Parts that are read row group by row group, with checksums of pages, and with rows that are deleted."""
     data = rows(90_000)

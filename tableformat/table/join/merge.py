@@ -103,11 +103,10 @@ class _Work:
 
     def _with_unmatched(self, window: _Window, met: _Mask, met_by: _Mask) -> Pairs:
         """All rows of the left, some of them without a match."""
-        own, numbers = _together(window.own, self.left_columns)
-        others, other_numbers = _together(window.other, self.right_columns)
+        own, other = _together(window.own, self.left_columns), _together(window.other, self.right_columns)
         places = np.full(len(met), -1, np.int64)
         places[met] = np.flatnonzero(met_by)
-        return Pairs(own, positions(numbers), take_rows(others, places), number_rows(other_numbers, places))
+        return Pairs(own.batch, positions(own.rows), take_rows(other.batch, places), number_rows(other.rows, places))
 
     def _meeting(self, window: _Window) -> tuple[_Mask, _Mask]:
         """Which rows of the left meet one of the right, and which of the right are met: equally many, in one order."""
@@ -134,10 +133,10 @@ class _Work:
             small.append(piece)
             held += len(piece.rows)
             if held >= _SMALL_ROWS:
-                yield _one(small, columns)
+                yield _together(small, columns)
                 small, held = [], 0
         if small:
-            yield _one(small, columns)
+            yield _together(small, columns)
 
     def _masked(self, pieces: list[Piece], mask: _Mask, columns: list[str]) -> Iterator[Piece]:
         """Those rows, by one call for all pieces: after each call Arrow has to wait for the interpreter, which other threads use."""
@@ -155,16 +154,12 @@ class _Work:
             at += batch.num_rows
 
 
-def _one(pieces: list[Piece], columns: list[str]) -> Piece:
-    return Piece(*_together(pieces, columns))
-
-
-def _together(pieces: list[Piece], columns: list[str]) -> tuple[pa.RecordBatch, range | Positions]:
-    count = sum(len(piece.rows) for piece in pieces)
-    batch = (
-        joined([decoded(select(piece.batch, columns)) for piece in pieces]) if columns and pieces else rows_only(count)
-    )
-    return batch, numbers_of([piece.rows for piece in pieces])
+def _together(pieces: list[Piece], columns: list[str]) -> Piece:
+    """The rows of all of them, with some of the columns, text as such."""
+    numbers = numbers_of([piece.rows for piece in pieces])
+    if not columns:
+        return Piece(rows_only(len(numbers)), numbers)
+    return Piece(joined([decoded(select(piece.batch, columns)) for piece in pieces]), numbers)
 
 
 def _windows(
