@@ -11,6 +11,7 @@ import pytest
 from tableformat import Audio, Classes, File, Html, Image, Molecule, Plotly, Video, open_store
 from tableformat.errors import InvalidInputError, MediaError, NotFoundError
 from tests.table.inline_placer import TINY_PNG
+from tests.threads import no_thread_stays
 
 RNG = np.random.default_rng(3)
 ROWS = [{"x": 1}, {"x": 2}]
@@ -148,7 +149,7 @@ def test_no_thread_outlives_its_draft(store, end):
         for number in range(500):
             writer.append(n=number, f=File(RNG.bytes(2000)))
     getattr(draft, end)()
-    assert threading.active_count() == before
+    assert no_thread_stays(before)
 
 
 @pytest.mark.parametrize("dedup", ["all", "", None])

@@ -12,6 +12,7 @@ from tableformat.storage.backend import open_backend
 from tableformat.table import evolving_stream
 from tableformat.table.evolving_stream import EvolvingStream
 from tableformat.testing.faults import FaultBackend
+from tests.threads import no_thread_stays
 
 OPTIONS = {"key": (), "unique": True, "part_rows": None, "layout": None}
 
@@ -114,7 +115,7 @@ def test_a_value_that_the_wider_type_does_not_hold_is_refused(backend):
         stream.write(FLOATS, [pa.array([0.5])])
         stream.finish(FLOATS)
     stream.abort()
-    assert threading.active_count() == before
+    assert no_thread_stays(before)
 
 
 def test_keys_are_proven_over_all_steps(backend):
@@ -143,4 +144,4 @@ def test_failures_leave_no_threads(tmp_path):
                     stream.write(schema, arrays_of(schema, [{"x": start + i} for i in range(100)]))
             stream.finish(FLOATS)
         stream.abort()
-        assert threading.active_count() == before
+        assert no_thread_stays(before)

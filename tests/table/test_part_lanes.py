@@ -23,6 +23,7 @@ from tableformat.table import reuse
 from tableformat.table.part_lanes import FLIGHT_BYTES
 from tableformat.table.part_stream import PartStream, StreamResult
 from tableformat.testing.faults import FaultBackend
+from tests.threads import no_thread_stays
 
 SCHEMA = Schema.from_user(pa.schema({"id": pa.int64(), "text": pa.string(), "fat": pa.binary()}))
 TYPES = SCHEMA.arrow_schema()
@@ -161,7 +162,7 @@ def test_a_failure_while_parts_are_held_fails_the_stream(tmp_path: Any, operatio
     faulty.fail(operation, nth, error=lambda: StoreFullError("no space"))
     with pytest.raises(StoreFullError, match="no space"):
         write(stream_of(faulty, first), arrays(3000, text="u", fat=b"g"))
-    assert threading.active_count() == before
+    assert no_thread_stays(before)
     assert list((root / "sessions").glob("*")) == []
 
 
@@ -174,4 +175,4 @@ def test_a_manifest_that_cannot_be_read_fails_the_stream(tmp_path: Any) -> None:
     before = threading.active_count()
     with pytest.raises(Exception, match="malformed part"):
         write(PartStream(backend, SCHEMA, part_rows=500, before=broken), arrays(1000))
-    assert threading.active_count() == before
+    assert no_thread_stays(before)

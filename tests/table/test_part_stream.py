@@ -16,6 +16,7 @@ from tableformat.storage.backend import open_backend
 from tableformat.table import part_stream
 from tableformat.table.part_stream import FLIGHT_BYTES, PartStream
 from tableformat.testing.faults import FaultBackend
+from tests.threads import no_thread_stays
 
 SCHEMA = Schema.from_user(pa.schema({"id": pa.int64(), "text": pa.string(), "tags": pa.list_(pa.string())}))
 ARROW = SCHEMA.arrow_schema()
@@ -161,7 +162,7 @@ def test_no_threads_stay(backend):
     stream.write(arrays_of(TABLE))
     stream.abort()
     stream.abort()
-    assert threading.active_count() == before
+    assert no_thread_stays(before)
 
 
 @pytest.mark.parametrize(

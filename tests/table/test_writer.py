@@ -28,6 +28,7 @@ from tableformat.table.media_placer import MediaPlacer
 from tableformat.table.writer import TableOptions, TableWriter
 from tableformat.testing.faults import FaultBackend
 from tests.table.inline_placer import TINY_PNG
+from tests.threads import no_thread_stays
 
 ROWS = [{"id": 1, "name": "a", "score": 0.5}, {"id": 2, "name": None, "score": 1.5}]
 BROKEN_PNG = TINY_PNG[:-6]
@@ -469,7 +470,7 @@ def test_a_store_that_fails_fails_the_writer_for_good(tmp_path, operation):
                 call()
     writer.abort()
     blobs.abort()
-    assert threading.active_count() == before
+    assert no_thread_stays(before)
 
 
 def append_in_fork(writer, seen, answers):
